@@ -1,0 +1,196 @@
+"""Devices: the meters that sign, from installation to admission by DSO and aggregator.
+
+The key pair is made in the device (mission row A3); what comes here is the public key, proven by the device's own
+signature, the owner's signed mandate, and the opening record of the registers.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from wattpool_chaincode import authentication, fields
+from wattpool_chaincode.authentication import PayloadRefusal
+from wattpool_chaincode.context import Context
+from wattpool_chaincode.contract.connection import POWER, read_connection
+from wattpool_chaincode.contract.party import read_party
+from wattpool_chaincode.contract.refusals import ContractRefusal
+from wattpool_chaincode.contract.rules import read_rules, require
+from wattpool_chaincode.organisations import AGGREGATOR, DSO, METERING_FACTS
+from wattpool_chaincode.records import codec, ocmf
+from wattpool_chaincode.records.payload import signer_id
+from wattpool_chaincode.refusal import Refused
+
+INSTALL = {
+    "public_key": fields.PUBLIC_KEY,
+    "connection": fields.IDENTITY,
+    "serial": fields.NAME,
+    "maximum_power_w": POWER,
+}
+MANDATE = {"device": fields.IDENTITY, "connection": fields.IDENTITY}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """A meter at a connection point.
+
+    Attributes:
+        device: its id.
+        public_key: what it signs with.
+        connection: where it measures.
+        party: whose account it trades for.
+        serial: of the MID meter.
+        maximum_power_w: more than this is an invalid operation (Table I of paper A).
+        opening: number, hash, import and export in Wh, and time of its first record.
+        approvals: MSP ids that approved it, sorted; it is admitted when DSO and aggregator did.
+        slot: its connection's number in the roster once admitted, else None.
+        void: the device reported that it was tampered with.
+    """
+
+    device: str
+    public_key: str
+    connection: str
+    party: str
+    serial: str
+    maximum_power_w: int
+    opening: tuple[int, str, int, int, int]
+    approvals: tuple[str, ...]
+    slot: int | None
+    void: bool
+
+    def encode(self) -> bytes:
+        return codec.encode(asdict(self))
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Device":
+        value = codec.load(data)
+        return cls(**{**value, "opening": tuple(value["opening"]), "approvals": tuple(value["approvals"])})
+
+
+def register_device(context: Context, argument: dict[str, Any]) -> dict[str, str]:
+    """Record an installed meter; it trades only once it is approved.
+
+    Raises:
+        Refused: argument_malformed, not_authorised, not_founded, a `PayloadRefusal`, connection_unknown,
+            party_unknown, mandate_for_another, record_for_another, exists_with_other_content.
+    """
+    install, mandate, opening = fields.read(
+        argument, install=fields.SIGNED, mandate=fields.SIGNED, opening=fields.RECORD
+    )
+    require(context, AGGREGATOR)
+    community = read_rules(context).community
+    payload, signed = authentication.decode(install, kind="install", community=community, content=INSTALL)
+    public_key = bytes.fromhex(payload.content["public_key"])
+    if payload.signer != signer_id(public_key):
+        raise Refused(PayloadRefusal.SIGNER_UNKNOWN, "the signer is not the id of the public key")
+    authentication.authenticate(signed, public_key)
+    connection = read_connection(context, payload.content["connection"])
+    party = _mandated_party(
+        context, mandate, community, {"connection": connection.connection, "device": payload.signer}
+    )
+    device = Device(
+        device=payload.signer,
+        party=party,
+        opening=_opening(opening, public_key=public_key, community=community, serial=payload.content["serial"]),
+        approvals=(),
+        slot=None,
+        void=False,
+        **payload.content,
+    )
+    stored = context.get(_key(device.device))
+    if stored is not None:
+        known = Device.decode(stored)
+        if replace(known, approvals=(), slot=None, void=False) != device:
+            raise Refused(ContractRefusal.EXISTS_WITH_OTHER_CONTENT, device.device)
+        return {"device": device.device}
+
+    write_device(context, device)
+    context.set_policy(_key(device.device), METERING_FACTS)
+    return {"device": device.device}
+
+
+def approve_device(context: Context, argument: dict[str, Any]) -> dict[str, bool]:
+    """Approve a meter for the submitter's organisation; with both approvals its connection gets a slot.
+
+    Raises:
+        Refused: argument_malformed, not_authorised, device_unknown, device_void, connection_taken.
+    """
+    (identity,) = fields.read(argument, device=fields.IDENTITY)
+    require(context, AGGREGATOR, DSO)
+    device = read_device(context, identity)
+    if device.void:
+        raise Refused(ContractRefusal.DEVICE_VOID, identity)
+    approvals = tuple(sorted({*device.approvals, context.submitter.msp_id}))
+    if device.slot is not None or approvals == device.approvals:
+        return {"admitted": device.slot is not None}
+    admitted = approvals == (AGGREGATOR, DSO)
+    taken = context.get(_measured_by_key(device.connection))
+    if admitted and taken is not None:
+        raise Refused(ContractRefusal.CONNECTION_TAKEN, f"{device.connection} is measured by {taken.decode()}")
+
+    slot = read_slots(context) if admitted else None
+    write_device(context, replace(device, approvals=approvals, slot=slot))
+    if slot is not None:
+        context.put(_measured_by_key(device.connection), device.device.encode())
+        context.put(slot_key(slot), device.device.encode())
+        context.put(SLOTS_KEY, codec.encode(slot + 1))
+    return {"admitted": admitted}
+
+
+def read_device(context: Context, identity: str) -> Device:
+    """Return a device.
+
+    Raises:
+        Refused: device_unknown.
+    """
+    stored = context.get(_key(identity))
+    if stored is None:
+        raise Refused(ContractRefusal.DEVICE_UNKNOWN, identity)
+    return Device.decode(stored)
+
+
+def write_device(context: Context, device: Device) -> None:
+    context.put(_key(device.device), device.encode())
+
+
+SLOTS_KEY = "slots"
+
+
+def read_slots(context: Context) -> int:
+    """Return how many slots are given out."""
+    stored = context.get(SLOTS_KEY)
+    return 0 if stored is None else int(codec.load(stored))
+
+
+def slot_key(slot: int) -> str:
+    return f"slot/{slot:07}"
+
+
+def _mandated_party(context: Context, mandate: object, community: str, expected: dict[str, str]) -> str:
+    payload, signed = authentication.decode(mandate, kind="mandate", community=community, content=MANDATE)
+    party = read_party(context, payload.signer)
+    authentication.authenticate(signed, bytes.fromhex(party.public_key))
+    if payload.content != expected:
+        raise Refused(ContractRefusal.MANDATE_FOR_ANOTHER, "the owner's mandate names another device or connection")
+    return party.party
+
+
+def _opening(text: str, *, public_key: bytes, community: str, serial: str) -> tuple[int, str, int, int, int]:
+    try:
+        signed = ocmf.read(text)
+    except ocmf.MalformedRecord as error:
+        raise Refused(PayloadRefusal.MALFORMED, f"opening record: {error}") from error
+    record = signed.record
+    if record.community != community:
+        raise Refused(PayloadRefusal.FOREIGN_COMMUNITY, f"opening record for {record.community!r}")
+    if not signed.is_signed_by(public_key):
+        raise Refused(PayloadRefusal.WRONGLY_SIGNED, "opening record")
+    if (record.device, record.serial) != (signer_id(public_key), serial):
+        raise Refused(ContractRefusal.RECORD_FOR_ANOTHER, f"device {record.device}, serial {record.serial}")
+    return (record.number, signed.hash, record.import_wh, record.export_wh, record.time_utc)
+
+
+def _key(identity: str) -> str:
+    return f"device/{identity}"
+
+
+def _measured_by_key(connection: str) -> str:
+    return f"measured-by/{connection}"

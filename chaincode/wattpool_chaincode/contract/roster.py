@@ -1,0 +1,137 @@
+"""Publishing the roster: an immutable version that the ledger chain copies and trades by.
+
+Pages are named by their content, so that a version repeats only the hashes of what did not change.
+"""
+
+from typing import Any
+
+from wattpool_chaincode import fields
+from wattpool_chaincode.context import Context
+from wattpool_chaincode.contract.connection import read_connection
+from wattpool_chaincode.contract.device import read_device, read_slots, slot_key
+from wattpool_chaincode.contract.party import read_party
+from wattpool_chaincode.contract.refusals import ContractRefusal
+from wattpool_chaincode.contract.rules import read_rules, read_tariff
+from wattpool_chaincode.records import codec
+from wattpool_chaincode.refusal import Refused
+from wattpool_chaincode.roster import PAGE_SIZE, Entry, encode_page
+
+
+def publish_page(context: Context, argument: dict[str, Any]) -> dict[str, str]:
+    """Write down page `page` of the roster as the registers stand now.
+
+    Raises:
+        Refused: argument_malformed, not_founded, page_unknown.
+    """
+    (page,) = fields.read(argument, page=fields.COUNT)
+    read_rules(context)
+    slots = range(page * PAGE_SIZE, min(read_slots(context), (page + 1) * PAGE_SIZE))
+    if not slots:
+        raise Refused(ContractRefusal.PAGE_UNKNOWN, f"there are {read_slots(context)} slots")
+    data = encode_page([_entry(context, slot) for slot in slots])
+    digest = codec.content_id(data)
+
+    context.put(_page_key(digest), data)
+    context.put(_index_key(page), codec.encode({"page": digest, "slots": len(slots)}))
+    return {"page": digest}
+
+
+def publish_roster(context: Context, argument: dict[str, Any]) -> dict[str, int]:
+    """Make a version of the roster out of the pages as published; nothing changed makes no new version.
+
+    The pages together hold every slot given out, at least one: a slot's number is its place in them.
+
+    Raises:
+        Refused: argument_malformed, not_founded, page_missing.
+    """
+    fields.read(argument)
+    rules = read_rules(context)
+    slots = read_slots(context)
+    pages = []
+    for page in range(max(1, -(-slots // PAGE_SIZE))):
+        stored = context.get(_index_key(page))
+        published = {"page": "", "slots": 0} if stored is None else codec.load(stored)
+        expected = min(slots - page * PAGE_SIZE, PAGE_SIZE)
+        if not published["page"] or published["slots"] != expected:
+            raise Refused(ContractRefusal.PAGE_MISSING, f"page {page} is not published with its {expected} slots")
+        pages.append(published["page"])
+    latest = _latest(context)
+    roster = codec.encode({"pages": pages, "rules": codec.decode(rules.encode()), "slots": slots})
+    if latest and context.get(_roster_key(latest)) == roster:
+        return {"version": latest}
+
+    context.put(_roster_key(latest + 1), roster)
+    context.put(LATEST_KEY, codec.encode(latest + 1))
+    return {"version": latest + 1}
+
+
+def roster(context: Context, argument: dict[str, Any]) -> Any:
+    """Return a version of the roster: hashes of its pages, number of slots, the rules.
+
+    Raises:
+        Refused: argument_malformed, roster_unknown.
+    """
+    (version,) = fields.read(argument, version=fields.COUNT)
+    stored = context.get(_roster_key(version))
+    if stored is None:
+        raise Refused(ContractRefusal.ROSTER_UNKNOWN, str(version))
+    return codec.load(stored)
+
+
+def roster_page(context: Context, argument: dict[str, Any]) -> Any:
+    """Return a page of the roster by its hash.
+
+    Raises:
+        Refused: argument_malformed, page_unknown.
+    """
+    (digest,) = fields.read(argument, page=fields.DIGEST)
+    stored = context.get(_page_key(digest))
+    if stored is None:
+        raise Refused(ContractRefusal.PAGE_UNKNOWN, digest)
+    return codec.load(stored)
+
+
+LATEST_KEY = "roster-latest"
+
+
+def _latest(context: Context) -> int:
+    stored = context.get(LATEST_KEY)
+    return 0 if stored is None else int(codec.load(stored))
+
+
+def _entry(context: Context, slot: int) -> Entry:
+    occupant = context.get(slot_key(slot))
+    if occupant is None:
+        raise RuntimeError(f"slot {slot} was given out and is empty")
+    device = read_device(context, occupant.decode())
+    connection = read_connection(context, device.connection)
+    party = read_party(context, device.party)
+    tariff = read_tariff(context, party.tariff)
+    return Entry(
+        slot=slot,
+        connection=connection.connection,
+        feeder=connection.feeder,
+        line_limit_w=connection.line_limit_w,
+        device=device.device,
+        device_key=device.public_key,
+        party=party.party,
+        party_key=party.public_key,
+        retail_ut_per_kwh=tariff.retail_ut_per_kwh,
+        feed_in_ut_per_kwh=tariff.feed_in_ut_per_kwh,
+        generation_cost_ut_per_kwh=party.generation_cost_ut_per_kwh,
+        max_buy_ut_per_kwh=party.max_buy_ut_per_kwh,
+        opening=device.opening,
+        may_trade=not device.void,
+    )
+
+
+def _page_key(digest: str) -> str:
+    return f"roster-page/{digest}"
+
+
+def _index_key(page: int) -> str:
+    return f"roster-index/{page:04}"
+
+
+def _roster_key(version: int) -> str:
+    return f"roster/{version:06}"

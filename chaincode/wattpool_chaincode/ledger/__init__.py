@@ -1,0 +1,58 @@
+"""The ledger chain: tokens, and a market period's whole life from `open` to `seal`."""
+
+from wattpool_chaincode.chaincode import Chaincode
+from wattpool_chaincode.ledger.clearing import activate, clear_page
+from wattpool_chaincode.ledger.gate import close_gate
+from wattpool_chaincode.ledger.opening import abort_period, last_period, open_period, period_state
+from wattpool_chaincode.ledger.reports import report
+from wattpool_chaincode.ledger.requests import ingest
+from wattpool_chaincode.ledger.roster import adopt_page, adopt_roster, roster_version
+from wattpool_chaincode.ledger.sealing import seal_period
+from wattpool_chaincode.ledger.settlement import finalise, settle_page, settled_page, statements
+from wattpool_chaincode.ledger.tokens import (
+    buy_tokens,
+    deposit_tokens,
+    purse,
+    redeem_fees,
+    redeem_tokens,
+    supply,
+    transfer_tokens,
+    wallet,
+    withdraw_tokens,
+)
+from wattpool_chaincode.organisations import TWO_OF_THREE
+
+CHANNEL = "ledger"
+
+LEDGER = Chaincode(
+    name=CHANNEL,
+    functions={
+        "abort": abort_period,
+        "activate": activate,
+        "adopt_page": adopt_page,
+        "adopt_roster": adopt_roster,
+        "buy": buy_tokens,
+        "clear": clear_page,
+        "close": close_gate,
+        "deposit": deposit_tokens,
+        "finalise": finalise,
+        "ingest": ingest,
+        "last_period": last_period,
+        "open": open_period,
+        "period": period_state,
+        "purse": purse,
+        "redeem": redeem_tokens,
+        "redeem_fees": redeem_fees,
+        "report": report,
+        "roster": roster_version,
+        "seal": seal_period,
+        "settle": settle_page,
+        "settled_page": settled_page,
+        "statements": statements,
+        "supply": supply,
+        "transfer": transfer_tokens,
+        "wallet": wallet,
+        "withdraw": withdraw_tokens,
+    },
+    policy=TWO_OF_THREE,
+)

@@ -1,0 +1,107 @@
+"""Gate closure: the requests freeze into one book of orders that clearing is a pure function of."""
+
+from typing import Any
+
+from wattpool_chaincode import fields
+from wattpool_chaincode.context import Context
+from wattpool_chaincode.ledger import chunks
+from wattpool_chaincode.ledger.chunks import REQUESTS
+from wattpool_chaincode.ledger.pages import PURSE, Pages
+from wattpool_chaincode.ledger.period import (
+    COLLECTION,
+    Phase,
+    is_past,
+    key,
+    read_all_entries,
+    read_period,
+    require_time,
+    write_phase,
+)
+from wattpool_chaincode.records import codec
+from wattpool_chaincode.records.units import WH_PER_KWH
+from wattpool_chaincode.roster import PAGE_SIZE, Entry
+
+# Rounding a payment and its fee adds less than a micro-token each to a trade of at least one watt-hour.
+_ROUNDING_UT_PER_KWH = 2 * WH_PER_KWH
+
+
+def close_gate(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
+    """Freeze the requests of a period: one order per slot, none larger than its purse can pay.
+
+    A meter may change its mind until the gate closes: its request with the highest counter counts. Two different
+    requests with one counter contradict each other, and neither counts.
+
+    Raises:
+        Refused: argument_malformed, period_unknown, too_early.
+    """
+    (start_utc,) = fields.read(argument, period=fields.COUNT)
+    state = read_period(context, start_utc)
+    if is_past(state, Phase.OPEN):
+        return read_gate(context, start_utc)
+    require_time(context, state.roster.rules, start_utc - state.roster.rules.gate_lead_s)
+    found = chunks.read_rows(context, REQUESTS, start_utc, chunks.list_chunks(context, REQUESTS, start_utc))
+    entries = read_all_entries(context, state.roster)
+    purses = Pages(context, PURSE)
+    orders = [_affordable(row, entries[row[0]], purses) for row in _last_words(found)]
+    book = codec.encode({"orders": orders, "salt": chunks.salt_of(found)})
+    gate = {
+        "book": codec.content_id(book),
+        "chunks": [rows.chunk for rows in found],
+        "groups": _groups(orders, entries),
+        "orders": len(orders),
+    }
+
+    context.put_private(COLLECTION, key("book", start_utc), book)
+    context.put(key("gate", start_utc), codec.encode(gate))
+    write_phase(context, state, Phase.CLOSED)
+    return gate
+
+
+def read_gate(context: Context, start_utc: int) -> dict[str, Any]:
+    """Return what gate closure wrote: hash of the book, chunks, groups of feeders to clear, number of orders."""
+    stored = context.get(key("gate", start_utc))
+    return {} if stored is None else codec.load(stored)
+
+
+def _last_words(found: list[chunks.Rows]) -> list[list[int]]:
+    """Return the row with the highest counter of each slot, by slot; slots that contradict themselves drop out."""
+    best: dict[int, list[int]] = {}
+    contradicted: dict[int, int] = {}
+    for rows in found:
+        for row in rows.rows:
+            slot, counter = row[0], row[1]
+            known = best.get(slot)
+            if known is None or counter > known[1]:
+                best[slot] = row
+            elif counter == known[1] and row != known:
+                contradicted[slot] = counter
+    return [row for slot, row in sorted(best.items()) if contradicted.get(slot) != row[1]]
+
+
+def _affordable(row: list[int], entry: Entry, purses: Pages) -> list[int]:
+    """Return the order with its energy cut to what the purse pays at the dearest price a trade can have."""
+    slot, counter, balance_wh, limit = row
+    if balance_wh < 0:
+        dearest = min(limit, entry.retail_ut_per_kwh) + _ROUNDING_UT_PER_KWH
+        balance_wh = -min(-balance_wh, purses[slot] * WH_PER_KWH // dearest)
+    return [slot, counter, balance_wh, limit]
+
+
+def _groups(orders: list[list[int]], entries: list[Entry]) -> list[list[str]]:
+    """Return the feeders that are cleared together, a group per page; one group if all fits in one page.
+
+    With more than one group, one more page clears the community on what the groups leave.
+    """
+    sizes: dict[str, int] = {}
+    for order in orders:
+        feeder = entries[order[0]].feeder
+        sizes[feeder] = sizes.get(feeder, 0) + 1
+    groups: list[list[str]] = [[]]
+    filled = 0
+    for feeder, size in sorted(sizes.items()):
+        if groups[-1] and filled + size > PAGE_SIZE:
+            groups.append([])
+            filled = 0
+        groups[-1].append(feeder)
+        filled += size
+    return groups

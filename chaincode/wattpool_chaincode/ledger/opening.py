@@ -1,0 +1,117 @@
+"""Opening a period, and giving its market up."""
+
+from typing import Any
+
+from wattpool_chaincode import fields
+from wattpool_chaincode.context import Context
+from wattpool_chaincode.ledger.clearing import read_matches
+from wattpool_chaincode.ledger.pages import PURSE, Pages
+from wattpool_chaincode.ledger.period import (
+    LAST_KEY,
+    PeriodState,
+    Phase,
+    is_past,
+    key,
+    phase_of,
+    read_period,
+    read_roster,
+    write_phase,
+)
+from wattpool_chaincode.ledger.refusals import LedgerRefusal
+from wattpool_chaincode.ledger.roster import latest_roster
+from wattpool_chaincode.ledger.tokens import fold_moves
+from wattpool_chaincode.records import codec
+from wattpool_chaincode.records.period import Period
+from wattpool_chaincode.refusal import Refused
+
+
+def open_period(context: Context, argument: dict[str, Any]) -> dict[str, str]:
+    """Open the period after the last one, under a roster version; deposits and withdrawals are carried out.
+
+    Periods follow each other without a gap (mission row B2); the market of the one before must be fixed or given up.
+    The version is the latest one copied: an older one would let in who was shut out since, at prices of the past.
+
+    Raises:
+        Refused: argument_malformed, roster_unknown, roster_outdated, not_a_period, period_not_next,
+            previous_not_ready.
+    """
+    start_utc, version = fields.read(argument, period=fields.COUNT, roster=fields.COUNT)
+    known = phase_of(context, start_utc)
+    if known is not None:
+        return {"phase": known.value}
+    roster = read_roster(context, version)
+    if version != latest_roster(context):
+        raise Refused(LedgerRefusal.ROSTER_OUTDATED, f"version {version}; {latest_roster(context)} was expected")
+    # Every period has one before it, so that the first is not a special case later.
+    if start_utc % roster.rules.period_s or start_utc < roster.rules.period_s:
+        raise Refused(LedgerRefusal.NOT_A_PERIOD, f"{start_utc} is no start of a period of {roster.rules.period_s} s")
+    last = read_last_period(context)
+    if last is not None:
+        if start_utc != last + roster.rules.period_s:
+            raise Refused(LedgerRefusal.PERIOD_NOT_NEXT, f"the last period opened starts at {last}")
+        if phase_of(context, last) in (Phase.OPEN, Phase.CLOSED):
+            raise Refused(LedgerRefusal.PREVIOUS_NOT_READY, f"the market of the period at {last} is not fixed")
+
+    fold_moves(context, roster)
+    context.put(LAST_KEY, codec.encode(start_utc))
+    state = PeriodState(period=Period(start_utc, roster.rules.period_s), phase=Phase.OPEN, roster=roster)
+    write_phase(context, state, Phase.OPEN)
+    return {"phase": Phase.OPEN.value}
+
+
+def abort_period(context: Context, argument: dict[str, Any]) -> dict[str, str]:
+    """Give up the market of a period that is not settling yet: every escrow returns, all energy is the grid's.
+
+    The period goes on to be metered, settled and sealed, without a trade.
+
+    Raises:
+        Refused: argument_malformed, period_unknown, late.
+    """
+    start_utc, reason = fields.read(argument, period=fields.COUNT, reason=fields.TEXT)
+    state = read_period(context, start_utc)
+    deal = context.get(key("deal", start_utc))
+    if deal is not None and "aborted" in codec.load(deal):
+        return {"phase": state.phase.value}
+    if is_past(state, Phase.ACTIVE):
+        raise Refused(LedgerRefusal.LATE, f"the period is {state.phase.value}")
+
+    if deal is not None:
+        purses = Pages(context, PURSE)
+        for match in read_matches(context, state):
+            purses[match.bid_slot] += match.escrow_ut
+        purses.write()
+    given_up = {"aborted": reason, "agreed_wh": 0, "escrow_ut": 0, "pages": 0, "trades": 0}
+    context.put(key("deal", start_utc), codec.encode(given_up))
+    write_phase(context, state, Phase.ACTIVE)
+    return {"phase": Phase.ACTIVE.value}
+
+
+def period_state(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
+    """Return what is written of a period, stage by stage; `phase` is null if it was never opened.
+
+    Raises:
+        Refused: argument_malformed.
+    """
+    (start_utc,) = fields.read(argument, period=fields.COUNT)
+    known = phase_of(context, start_utc)
+    state: dict[str, Any] = {"phase": None if known is None else known.value}
+    for stage in ("gate", "deal", "result", "seal"):
+        stored = context.get(key(stage, start_utc))
+        if stored is not None:
+            state[stage] = codec.load(stored)
+    return state
+
+
+def last_period(context: Context, argument: dict[str, Any]) -> dict[str, int | None]:
+    """Return the start of the last period opened, null if there is none.
+
+    Raises:
+        Refused: argument_malformed.
+    """
+    fields.read(argument)
+    return {"period": read_last_period(context)}
+
+
+def read_last_period(context: Context) -> int | None:
+    stored = context.get(LAST_KEY)
+    return None if stored is None else int(codec.load(stored))

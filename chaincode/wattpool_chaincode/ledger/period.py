@@ -1,0 +1,188 @@
+"""A period's phases: what has been committed for it, and so what may come next.
+
+`open` -> `closed` (the gate) -> `active` (trades fixed) -> `settling` -> `final` -> `sealed`. Every stage reads the
+phase key and every change of phase writes it, so a call that crosses one is refused at commit (MVCC).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+
+from wattpool_chaincode.context import Context
+from wattpool_chaincode.contract.rules import Rules
+from wattpool_chaincode.ledger.refusals import LedgerRefusal
+from wattpool_chaincode.records import codec
+from wattpool_chaincode.records.period import Period
+from wattpool_chaincode.refusal import Refused
+from wattpool_chaincode.roster import PAGE_SIZE, Entry, decode_page
+
+COLLECTION = "meter_data"
+PERIOD_EVENT = "period"
+LAST_KEY = "period-last"
+
+
+class Phase(StrEnum):
+    """How far a period has come, in this order."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    ACTIVE = "active"
+    SETTLING = "settling"
+    FINAL = "final"
+    SEALED = "sealed"
+
+
+_ORDER = {phase: position for position, phase in enumerate(Phase)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Roster:
+    """A version of the roster as copied from the contract chain."""
+
+    version: int
+    pages: tuple[str, ...]
+    rules: Rules
+    slots: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeriodState:
+    """A period under a roster version, in a phase."""
+
+    period: Period
+    phase: Phase
+    roster: Roster
+
+
+def key(kind: str, start_utc: int, part: str | int | None = None) -> str:
+    """Return the key of something that belongs to a period, or of a part (page number, chunk id) of it."""
+    base = f"{kind}/{start_utc:011}"
+    if part is None:
+        return base
+    return f"{base}/{part:04}" if isinstance(part, int) else f"{base}/{part}"
+
+
+def part_range(kind: str, start_utc: int) -> tuple[str, str]:
+    """Return start and end of the range of all parts of one kind."""
+    base = key(kind, start_utc)
+    return f"{base}/", f"{base}0"
+
+
+def phase_of(context: Context, start_utc: int) -> Phase | None:
+    """Return how far a period has come, None if it was never opened."""
+    stored = context.get(key("period", start_utc))
+    return None if stored is None else Phase(codec.load(stored)["phase"])
+
+
+def read_period(context: Context, start_utc: int) -> PeriodState:
+    """Return a period.
+
+    Raises:
+        Refused: period_unknown.
+    """
+    stored = context.get(key("period", start_utc))
+    if stored is None:
+        raise Refused(LedgerRefusal.PERIOD_UNKNOWN, f"no period starting at {start_utc} was opened")
+    value = codec.load(stored)
+    roster = read_roster(context, value["roster"])
+    return PeriodState(period=Period(start_utc, roster.rules.period_s), phase=Phase(value["phase"]), roster=roster)
+
+
+def write_phase(context: Context, state: PeriodState, phase: Phase) -> None:
+    """Write the period's phase, and tell whoever listens."""
+    start_utc = state.period.start_utc
+    context.put(key("period", start_utc), codec.encode({"phase": phase.value, "roster": state.roster.version}))
+    context.emit(PERIOD_EVENT, codec.encode({"period": start_utc, "phase": phase.value}))
+
+
+def require_phase(state: PeriodState, expected: Phase) -> None:
+    """Refuse a stage that comes after its phase, or before it.
+
+    Raises:
+        Refused: late, too_early.
+    """
+    if _ORDER[state.phase] > _ORDER[expected]:
+        raise Refused(LedgerRefusal.LATE, f"the period is {state.phase.value}; {expected.value} was expected")
+    if state.phase is not expected:
+        raise Refused(LedgerRefusal.TOO_EARLY, f"the period is {state.phase.value}; {expected.value} was expected")
+
+
+def is_past(state: PeriodState, phase: Phase) -> bool:
+    """Tell whether the period has come further than `phase`: a stage repeated then has nothing to do."""
+    return _ORDER[state.phase] > _ORDER[phase]
+
+
+def require_previous_settled(context: Context, period: Period) -> None:
+    """Refuse to meter or settle a period before the registers at its start are settled.
+
+    Raises:
+        Refused: previous_not_ready.
+    """
+    if phase_of(context, period.previous.start_utc) not in (None, Phase.FINAL, Phase.SEALED):
+        raise Refused(LedgerRefusal.PREVIOUS_NOT_READY, "the period before is not settled")
+
+
+def require_time(context: Context, rules: Rules, earliest_utc: int) -> None:
+    """Refuse what comes before its time; under a simulated clock nothing is compared.
+
+    Raises:
+        Refused: too_early.
+    """
+    if rules.clock == "live" and context.time_utc < earliest_utc:
+        raise Refused(LedgerRefusal.TOO_EARLY, f"it is {context.time_utc}; {earliest_utc} was expected at the earliest")
+
+
+def read_roster(context: Context, version: int) -> Roster:
+    """Return a copied version of the roster.
+
+    Raises:
+        Refused: roster_unknown.
+    """
+    stored = context.get(roster_key(version))
+    if stored is None:
+        raise Refused(LedgerRefusal.ROSTER_UNKNOWN, f"version {version} has not been copied")
+    return _decode_roster(version, stored)
+
+
+def read_entries(context: Context, roster: Roster, page: int) -> tuple[Entry, ...]:
+    """Return page `page` of a roster.
+
+    Raises:
+        Refused: page_unknown.
+    """
+    if page >= len(roster.pages):
+        raise Refused(LedgerRefusal.PAGE_UNKNOWN, f"page {page}; the roster has {len(roster.pages)}")
+    stored = context.get(roster_page_key(roster.pages[page]))
+    if stored is None:
+        raise RuntimeError(f"page {roster.pages[page]} of an adopted roster is not there")
+    return _decode_page(stored)
+
+
+def read_all_entries(context: Context, roster: Roster) -> list[Entry]:
+    """Return all entries of a roster, by slot."""
+    return [entry for page in range(len(roster.pages)) for entry in read_entries(context, roster, page)]
+
+
+def roster_key(version: int) -> str:
+    return f"roster/{version:06}"
+
+
+def roster_page_key(digest: str) -> str:
+    return f"roster-page/{digest}"
+
+
+def page_of(slot: int) -> tuple[int, int]:
+    """Return page and index of a slot."""
+    return divmod(slot, PAGE_SIZE)
+
+
+# Every stage reads the same roster: its bytes are decoded once per process, the read itself stays in the read set.
+@lru_cache(maxsize=4)
+def _decode_roster(version: int, stored: bytes) -> Roster:
+    value = codec.load(stored)
+    return Roster(version=version, pages=tuple(value["pages"]), rules=Rules(**value["rules"]), slots=value["slots"])
+
+
+@lru_cache(maxsize=256)
+def _decode_page(stored: bytes) -> tuple[Entry, ...]:
+    return tuple(decode_page(stored))

@@ -1,0 +1,178 @@
+"""Reports: the meters' signed OCMF records, of which neighbouring register readings give a period's energy.
+
+A lost record costs resolution, never energy: the registers go on, and what cannot be told to belong to one period is
+not settled alone. A device's records are taken in order; earlier ones that come late move its registers on.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from wattpool_chaincode import fields
+from wattpool_chaincode.authentication import PayloadRefusal
+from wattpool_chaincode.context import Context
+from wattpool_chaincode.ledger import chunks
+from wattpool_chaincode.ledger.chunks import RECORDS, Refusals
+from wattpool_chaincode.ledger.pages import REGISTER, Pages
+from wattpool_chaincode.ledger.period import (
+    PeriodState,
+    Phase,
+    read_all_entries,
+    read_period,
+    require_phase,
+    require_previous_settled,
+    require_time,
+)
+from wattpool_chaincode.records import ocmf
+from wattpool_chaincode.records.ocmf import MeterRecord, SignedRecord, TimeStatus
+from wattpool_chaincode.refusal import Refused
+from wattpool_chaincode.roster import Entry
+
+
+class RecordRefusal(StrEnum):
+    """Why a record that is authentic is refused, in the order in which it is checked after `PayloadRefusal`."""
+
+    FORKED = "forked"
+    CHAIN_BROKEN = "chain_broken"
+    REGISTER_BACKWARDS = "register_backwards"
+    OVER_LINE_LIMIT = "over_line_limit"
+
+
+class Quality(StrEnum):
+    """What a period's energy is worth for settlement."""
+
+    GOOD = "good"
+    SPAN = "span"  # the readings lie further apart than one period
+    UNSURE = "unsure"  # at one end or both, the meter's clock was not synchronised, or it reported an error
+    MISSING = "missing"  # no record came in time
+
+
+class Register(NamedTuple):
+    """A device's registers at a period's end, as its last record says."""
+
+    number: int
+    hash: str
+    import_wh: int
+    export_wh: int
+    time_utc: int
+    sure: bool = True  # its clock was synchronised and it reported no error
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One device's registers after a period, and the energy of the period; with no energy unless quality is good."""
+
+    slot: int
+    register: Register
+    quality: Quality
+    import_wh: int
+    export_wh: int
+
+    def to_row(self) -> list[Any]:
+        return [self.slot, list(self.register), self.quality.value, self.import_wh, self.export_wh]
+
+    @classmethod
+    def from_row(cls, row: list[Any]) -> "Measured":
+        slot, register, quality, import_wh, export_wh = row
+        return cls(slot, Register(*register), Quality(quality), import_wh, export_wh)
+
+
+def report(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
+    """Take in a chunk of meter records after delivery, once the period before is settled.
+
+    All records of one device come in one chunk. A repeated chunk changes nothing.
+
+    Raises:
+        Refused: argument_malformed, period_unknown, late, too_early, previous_not_ready, chunk_absent,
+            chunk_malformed.
+    """
+    start_utc, chunk = fields.read(argument, period=fields.COUNT, chunk=fields.DIGEST)
+    state = read_period(context, start_utc)
+    summary = chunks.read_summary(context, RECORDS, start_utc, chunk)
+    if summary is not None:
+        return summary
+    require_phase(state, Phase.ACTIVE)
+    require_time(context, state.roster.rules, state.period.end_utc)
+    require_previous_settled(context, state.period)
+    entries = {entry.device: entry for entry in read_all_entries(context, state.roster)}
+    registers = Pages(context, REGISTER)
+
+    def evaluate(items: list[Any]) -> tuple[list[list[Any]], Refusals]:
+        measured: dict[int, Measured] = {}
+        refused: Refusals = []
+        for index, item in enumerate(items):
+            try:
+                result = _measure(item, state, entries, registers, measured)
+            except Refused as refusal:
+                refused.append((index, refusal.reason.value))
+            else:
+                measured[result.slot] = result
+        return [result.to_row() for result in measured.values()], refused
+
+    return chunks.take_in(context, RECORDS, start_utc=start_utc, chunk=chunk, evaluate=evaluate)
+
+
+def _measure(
+    item: object, state: PeriodState, entries: dict[str, Entry], registers: Pages, measured: dict[int, Measured]
+) -> Measured:
+    signed = _read(item)
+    record = signed.record
+    if record.community != state.roster.rules.community:
+        raise Refused(PayloadRefusal.FOREIGN_COMMUNITY, f"for {record.community!r}")
+    if record.period_start_utc > state.period.start_utc:
+        raise Refused(PayloadRefusal.EARLY, f"for the period {record.period_start_utc}, which is to come")
+    entry = entries.get(record.device)
+    if entry is None:
+        raise Refused(PayloadRefusal.SIGNER_UNKNOWN, record.device)
+    if not signed.is_signed_by(bytes.fromhex(entry.device_key)):
+        raise Refused(PayloadRefusal.WRONGLY_SIGNED)
+    known = measured.get(entry.slot)
+    last = known.register if known is not None else Register(*(registers[entry.slot] or entry.opening))
+    after = Register(record.number, signed.hash, record.import_wh, record.export_wh, record.time_utc, _is_sure(record))
+    _require_next(record, after, last)
+    import_wh, export_wh = after.import_wh - last.import_wh, after.export_wh - last.export_wh
+    periods = max(1, -(-(after.time_utc - last.time_utc) // state.period.length_s))
+    if max(import_wh, export_wh) > periods * state.period.energy_wh_at(entry.line_limit_w):
+        raise Refused(RecordRefusal.OVER_LINE_LIMIT, f"{import_wh} and {export_wh} Wh in {periods} periods")
+    quality = _quality(record, last, after, state)
+    if quality is not Quality.GOOD:
+        import_wh = export_wh = 0
+    return Measured(entry.slot, after, quality, import_wh, export_wh)
+
+
+def _read(item: object) -> SignedRecord:
+    if not isinstance(item, str):
+        raise Refused(PayloadRefusal.MALFORMED, "a record is a text")
+    try:
+        return ocmf.read(item)
+    except ocmf.MalformedRecord as error:
+        raise Refused(PayloadRefusal.MALFORMED, str(error)) from error
+
+
+def _require_next(record: MeterRecord, after: Register, last: Register) -> None:
+    """Refuse a record that is not the next link of the device's chain.
+
+    Raises:
+        Refused: replayed, forked, chain_broken, register_backwards.
+    """
+    if after.number <= last.number:
+        if after.number == last.number and after.hash != last.hash:
+            raise Refused(RecordRefusal.FORKED, f"two records have the number {after.number}")
+        raise Refused(PayloadRefusal.REPLAYED, f"number {after.number}; above {last.number} was expected")
+    if after.number != last.number + 1 or record.previous_hash != last.hash:
+        raise Refused(RecordRefusal.CHAIN_BROKEN, f"number {after.number} does not follow {last.number}")
+    if after.import_wh < last.import_wh or after.export_wh < last.export_wh:
+        raise Refused(RecordRefusal.REGISTER_BACKWARDS, f"number {after.number}")
+
+
+def _is_sure(record: MeterRecord) -> bool:
+    return record.time_status is TimeStatus.SYNCHRONISED and not record.error_flags and record.status == "G"
+
+
+def _quality(record: MeterRecord, last: Register, after: Register, state: PeriodState) -> Quality:
+    period = state.period
+    if record.period_start_utc != period.start_utc:
+        return Quality.SPAN
+    if (last.time_utc, after.time_utc) != (period.start_utc, period.end_utc):
+        return Quality.SPAN
+    return Quality.GOOD if last.sure and after.sure else Quality.UNSURE

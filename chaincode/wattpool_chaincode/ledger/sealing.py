@@ -1,0 +1,68 @@
+"""Sealing: the aggregator signs the period record, and with it the seal of the period before."""
+
+from typing import Any
+
+from wattpool_chaincode import authentication, fields
+from wattpool_chaincode.authentication import PayloadRefusal
+from wattpool_chaincode.context import Context
+from wattpool_chaincode.ledger.period import (
+    Phase,
+    key,
+    phase_of,
+    read_period,
+    require_phase,
+    write_phase,
+)
+from wattpool_chaincode.ledger.refusals import LedgerRefusal
+from wattpool_chaincode.ledger.settlement import read_result
+from wattpool_chaincode.records import codec
+from wattpool_chaincode.records.ocmf import NO_HASH
+from wattpool_chaincode.records.payload import signer_id
+from wattpool_chaincode.refusal import Refused
+
+SEAL = {"previous": fields.DIGEST, "result": fields.DIGEST}
+
+
+def seal_period(context: Context, argument: dict[str, Any]) -> dict[str, str]:
+    """Seal a finalised period with the aggregator's signed `seal` payload; seals form a chain.
+
+    The payload names the hash of the period record and the id of the previous seal (zeros for the first).
+
+    Raises:
+        Refused: argument_malformed, period_unknown, a `PayloadRefusal`, too_early, previous_not_ready,
+            seal_for_another.
+    """
+    start_utc, seal = fields.read(argument, period=fields.COUNT, seal=fields.SIGNED)
+    state = read_period(context, start_utc)
+    stored = context.get(key("seal", start_utc))
+    if stored is not None:
+        return dict(codec.load(stored))
+    rules = state.roster.rules
+    payload, signed = authentication.decode(seal, kind="seal", community=rules.community, content=SEAL)
+    authentication.require_period(payload.period_start_utc, start_utc)
+    seal_key = bytes.fromhex(rules.seal_key)
+    if payload.signer != signer_id(seal_key):
+        raise Refused(PayloadRefusal.SIGNER_UNKNOWN, payload.signer)
+    authentication.authenticate(signed, seal_key)
+    require_phase(state, Phase.FINAL)
+    previous_utc = state.period.previous.start_utc
+    if phase_of(context, previous_utc) not in (None, Phase.SEALED):
+        raise Refused(LedgerRefusal.PREVIOUS_NOT_READY, "the period before is not sealed")
+    expected = seal_content(read_result(context, start_utc), _seal_of(context, previous_utc))
+    if payload.content != expected:
+        raise Refused(LedgerRefusal.SEAL_FOR_ANOTHER, f"{payload.content} is sealed; {expected} was expected")
+
+    sealed = {"previous": expected["previous"], "seal": codec.content_id(signed.payload)}
+    context.put(key("seal", start_utc), codec.encode(sealed))
+    write_phase(context, state, Phase.SEALED)
+    return sealed
+
+
+def seal_content(result: dict[str, Any], previous: str) -> dict[str, str]:
+    """Return what a seal states: the hash of a period record and the id of the seal before."""
+    return {"previous": previous, "result": codec.content_id(codec.encode(result))}
+
+
+def _seal_of(context: Context, start_utc: int) -> str:
+    stored = context.get(key("seal", start_utc))
+    return NO_HASH if stored is None else str(codec.load(stored)["seal"])

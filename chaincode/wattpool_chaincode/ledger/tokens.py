@@ -1,0 +1,314 @@
+"""Tokens: bought from and redeemed at the aggregator, transferred between parties (paper D; mission row D3).
+
+A party's *wallet* changes at once; the *purse* of each of its connections pays and earns in the market and changes
+only in a period's stages. `deposit` and `withdraw` move tokens between the two when the next period opens.
+
+Always: wallets + deposits under way + purses + escrow + the DSO's fees = bought - redeemed.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from wattpool_chaincode import authentication, fields
+from wattpool_chaincode.authentication import PayloadRefusal
+from wattpool_chaincode.context import Context
+from wattpool_chaincode.ledger.pages import PURSE, Pages
+from wattpool_chaincode.ledger.period import Roster, page_of, read_entries, read_roster
+from wattpool_chaincode.ledger.refusals import LedgerRefusal
+from wattpool_chaincode.ledger.roster import CONTRACT_CHANNEL, latest_roster
+from wattpool_chaincode.organisations import AGGREGATOR, DSO, PRICES_AND_MONEY
+from wattpool_chaincode.records import codec
+from wattpool_chaincode.records.payload import Payload
+from wattpool_chaincode.refusal import Refused
+
+SUPPLY_KEY = "supply"
+FEES_KEY = "fees"
+# A period that opens takes in at most this many deposits and withdrawals; the others wait for the next.
+MAX_MOVES = 500
+_MOVES = ("move/", "move0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wallet:
+    """A party's tokens outside the market, and the counter of the last order that its owner signed."""
+
+    balance_ut: int = 0
+    counter: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Supply:
+    """All tokens ever bought and redeemed."""
+
+    bought_ut: int = 0
+    redeemed_ut: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """What waits to go into (`deposit_ut`, already taken from the wallet) or out of a connection's purse."""
+
+    deposit_ut: int = 0
+    withdraw_ut: int = 0
+
+
+def buy_tokens(context: Context, argument: dict[str, Any]) -> None:
+    """Credit a party's wallet with tokens that it paid the aggregator for; once per payment reference.
+
+    Raises:
+        Refused: argument_malformed, not_authorised, reference_reused, party_unknown.
+    """
+    party, amount_ut, reference = fields.read(
+        argument, party=fields.IDENTITY, amount_ut=fields.AMOUNT, reference=fields.NAME
+    )
+    _require(context, AGGREGATOR)
+    if _is_done(context, reference, argument):
+        return
+    _party_key(context, party)
+    wallet = _read_wallet(context, party)
+    supply = read_supply(context)
+
+    context.put(_reference_key(reference), codec.encode(argument))
+    _write_wallet(context, party, replace(wallet, balance_ut=wallet.balance_ut + amount_ut))
+    _write_supply(context, replace(supply, bought_ut=supply.bought_ut + amount_ut))
+
+
+def transfer_tokens(context: Context, argument: dict[str, Any]) -> None:
+    """Move tokens from the signer's wallet to another party's.
+
+    Raises:
+        Refused: argument_malformed, roster_unknown, a `PayloadRefusal`, payer_is_payee, party_unknown, balance_too_low.
+    """
+    payload, wallet = _take_order(context, argument, "transfer", payee=fields.IDENTITY, amount_ut=fields.AMOUNT)
+    payee, amount_ut = payload.content["payee"], payload.content["amount_ut"]
+    if payee == payload.signer:
+        raise Refused(LedgerRefusal.PAYER_IS_PAYEE)
+    _party_key(context, payee)
+    payee_wallet = _read_wallet(context, payee)
+    remaining = _debit(wallet, payload, amount_ut)
+
+    _write_wallet(context, payload.signer, remaining)
+    _write_wallet(context, payee, replace(payee_wallet, balance_ut=payee_wallet.balance_ut + amount_ut))
+
+
+def redeem_tokens(context: Context, argument: dict[str, Any]) -> None:
+    """Take tokens off the signer's wallet, for which the aggregator pays out; only the aggregator submits it.
+
+    Raises:
+        Refused: argument_malformed, not_authorised, roster_unknown, a `PayloadRefusal`, balance_too_low.
+    """
+    _require(context, AGGREGATOR)
+    payload, wallet = _take_order(context, argument, "redeem", amount_ut=fields.AMOUNT)
+    amount_ut = payload.content["amount_ut"]
+    remaining = _debit(wallet, payload, amount_ut)
+    supply = read_supply(context)
+
+    _write_wallet(context, payload.signer, remaining)
+    _write_supply(context, replace(supply, redeemed_ut=supply.redeemed_ut + amount_ut))
+
+
+def deposit_tokens(context: Context, argument: dict[str, Any]) -> None:
+    """Move tokens from the signer's wallet into the purse of one of its connections when a period opens.
+
+    Raises:
+        Refused: argument_malformed, roster_unknown, a `PayloadRefusal`, slot_not_owned, balance_too_low.
+    """
+    payload, wallet = _take_order(context, argument, "deposit", slot=fields.COUNT, amount_ut=fields.AMOUNT)
+    slot, amount_ut = payload.content["slot"], payload.content["amount_ut"]
+    _require_slot(context, slot, payload.signer)
+    remaining = _debit(wallet, payload, amount_ut)
+    move = _read_move(context, slot)
+
+    _write_wallet(context, payload.signer, remaining)
+    _write_move(context, slot, replace(move, deposit_ut=move.deposit_ut + amount_ut))
+
+
+def withdraw_tokens(context: Context, argument: dict[str, Any]) -> None:
+    """Move tokens out of a connection's purse when a period opens: as much as is asked and there.
+
+    Raises:
+        Refused: argument_malformed, roster_unknown, a `PayloadRefusal`, slot_not_owned.
+    """
+    payload, wallet = _take_order(context, argument, "withdraw", slot=fields.COUNT, amount_ut=fields.AMOUNT)
+    slot, amount_ut = payload.content["slot"], payload.content["amount_ut"]
+    _require_slot(context, slot, payload.signer)
+    move = _read_move(context, slot)
+
+    _write_wallet(context, payload.signer, replace(wallet, counter=payload.counter))
+    _write_move(context, slot, replace(move, withdraw_ut=min(move.withdraw_ut + amount_ut, fields.MAX_UT)))
+
+
+def redeem_fees(context: Context, argument: dict[str, Any]) -> None:
+    """Take network fees off the DSO's account, for which the aggregator pays out; once per reference.
+
+    Raises:
+        Refused: argument_malformed, not_authorised, reference_reused, balance_too_low.
+    """
+    amount_ut, reference = fields.read(argument, amount_ut=fields.AMOUNT, reference=fields.NAME)
+    _require(context, DSO)
+    if _is_done(context, reference, argument):
+        return
+    balance_ut = read_fees(context)
+    if balance_ut < amount_ut:
+        raise Refused(LedgerRefusal.BALANCE_TOO_LOW, f"{balance_ut} ut; {amount_ut} ut were asked")
+    supply = read_supply(context)
+
+    context.put(_reference_key(reference), codec.encode(argument))
+    write_fees(context, balance_ut - amount_ut)
+    _write_supply(context, replace(supply, redeemed_ut=supply.redeemed_ut + amount_ut))
+
+
+def wallet(context: Context, argument: dict[str, Any]) -> dict[str, int]:
+    """Return a party's wallet.
+
+    Raises:
+        Refused: argument_malformed.
+    """
+    (party,) = fields.read(argument, party=fields.IDENTITY)
+    return asdict(_read_wallet(context, party))
+
+
+def purse(context: Context, argument: dict[str, Any]) -> dict[str, int]:
+    """Return what the purse of a slot holds, and what waits to move.
+
+    Raises:
+        Refused: argument_malformed.
+    """
+    (slot,) = fields.read(argument, slot=fields.COUNT)
+    return {"balance_ut": Pages(context, PURSE)[slot], **asdict(_read_move(context, slot))}
+
+
+def supply(context: Context, argument: dict[str, Any]) -> dict[str, int]:
+    """Return tokens bought and redeemed so far, and the DSO's fees.
+
+    Raises:
+        Refused: argument_malformed.
+    """
+    fields.read(argument)
+    return {**asdict(read_supply(context)), "fees_ut": read_fees(context)}
+
+
+def fold_moves(context: Context, roster: Roster) -> int:
+    """Carry out the first waiting deposits and withdrawals; part of opening a period.
+
+    Returns:
+        How many slots had one.
+    """
+    purses = Pages(context, PURSE)
+    wallets: dict[str, Wallet] = {}
+    folded = 0
+    for key, value in context.range(*_MOVES):
+        if folded == MAX_MOVES:
+            break
+        folded += 1
+        slot = int(key.removeprefix("move/"))
+        move = Move(**codec.load(value))
+        held_ut = purses[slot] + move.deposit_ut
+        withdrawn_ut = min(move.withdraw_ut, held_ut)
+        purses[slot] = held_ut - withdrawn_ut
+        context.delete(key)
+        if withdrawn_ut:
+            party = _party_of(context, roster, slot)
+            owned = wallets.get(party) or _read_wallet(context, party)
+            wallets[party] = replace(owned, balance_ut=owned.balance_ut + withdrawn_ut)
+    purses.write()
+    for party, owned in wallets.items():
+        _write_wallet(context, party, owned)
+    return folded
+
+
+def read_supply(context: Context) -> Supply:
+    stored = context.get(SUPPLY_KEY)
+    return Supply() if stored is None else Supply(**codec.load(stored))
+
+
+def read_fees(context: Context) -> int:
+    """Return the DSO's account of local network fees."""
+    stored = context.get(FEES_KEY)
+    return 0 if stored is None else int(codec.load(stored))
+
+
+def write_fees(context: Context, balance_ut: int) -> None:
+    context.put(FEES_KEY, codec.encode(balance_ut))
+
+
+def _take_order(
+    context: Context, argument: dict[str, Any], kind: str, **content: fields.Check
+) -> tuple[Payload, Wallet]:
+    """Check an owner's signed order as far as it is like every other, and return it with the owner's wallet."""
+    (order,) = fields.read(argument, order=fields.SIGNED)
+    community = read_roster(context, latest_roster(context)).rules.community
+    payload, signed = authentication.decode(order, kind=kind, community=community, content=content)
+    try:
+        public_key = _party_key(context, payload.signer)
+    except Refused as refusal:
+        raise Refused(PayloadRefusal.SIGNER_UNKNOWN, payload.signer) from refusal
+    authentication.authenticate(signed, public_key)
+    owned = _read_wallet(context, payload.signer)
+    authentication.require_counter(payload.counter, owned.counter)
+    return payload, owned
+
+
+def _debit(owned: Wallet, payload: Payload, amount_ut: int) -> Wallet:
+    if owned.balance_ut < amount_ut:
+        raise Refused(LedgerRefusal.BALANCE_TOO_LOW, f"{owned.balance_ut} ut; {amount_ut} ut were asked")
+    return Wallet(balance_ut=owned.balance_ut - amount_ut, counter=payload.counter)
+
+
+def _is_done(context: Context, reference: str, argument: dict[str, Any]) -> bool:
+    stored = context.get(_reference_key(reference))
+    if stored is None:
+        return False
+    if stored != codec.encode(argument):
+        raise Refused(LedgerRefusal.REFERENCE_REUSED, reference)
+    return True
+
+
+def _require(context: Context, organisation: str) -> None:
+    if context.submitter.msp_id != organisation:
+        raise Refused(LedgerRefusal.NOT_AUTHORISED, f"{context.submitter.msp_id}; {organisation} was expected")
+
+
+def _party_key(context: Context, party: str) -> bytes:
+    """Return a party's public key from the contract chain, which refuses an unknown party."""
+    known = codec.load(context.query(CONTRACT_CHANNEL, "party", codec.encode({"party": party})))
+    return bytes.fromhex(known["public_key"])
+
+
+def _require_slot(context: Context, slot: int, party: str) -> None:
+    roster = read_roster(context, latest_roster(context))
+    if slot >= roster.slots or _party_of(context, roster, slot) != party:
+        raise Refused(LedgerRefusal.SLOT_NOT_OWNED, f"slot {slot}")
+
+
+def _party_of(context: Context, roster: Roster, slot: int) -> str:
+    page, index = page_of(slot)
+    return read_entries(context, roster, page)[index].party
+
+
+def _read_wallet(context: Context, party: str) -> Wallet:
+    stored = context.get(f"wallet/{party}")
+    return Wallet() if stored is None else Wallet(**codec.load(stored))
+
+
+def _write_wallet(context: Context, party: str, value: Wallet) -> None:
+    context.put(f"wallet/{party}", codec.encode(asdict(value)))
+
+
+def _write_supply(context: Context, value: Supply) -> None:
+    if context.get(SUPPLY_KEY) is None:
+        context.set_policy(SUPPLY_KEY, PRICES_AND_MONEY)
+    context.put(SUPPLY_KEY, codec.encode(asdict(value)))
+
+
+def _read_move(context: Context, slot: int) -> Move:
+    stored = context.get(f"move/{slot:07}")
+    return Move() if stored is None else Move(**codec.load(stored))
+
+
+def _write_move(context: Context, slot: int, value: Move) -> None:
+    context.put(f"move/{slot:07}", codec.encode(asdict(value)))
+
+
+def _reference_key(reference: str) -> str:
+    return f"reference/{reference}"

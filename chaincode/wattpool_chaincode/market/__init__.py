@@ -1,0 +1,1 @@
+"""Market maths: pure functions of integers, without ledger, clock or chance."""

@@ -1,0 +1,1 @@
+"""What is written down: units, market periods, canonical bytes, signed payloads, meter records, Merkle trees."""

@@ -1,0 +1,217 @@
+"""The command line: `wattpool simulate`, `wattpool verify`."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from wattpool.bad_input import BadInput
+from wattpool.ledgers.embedded import EmbeddedLedger
+from wattpool.ledgers.port import LedgerError
+from wattpool.simulation.community import plan_for
+from wattpool.simulation.engine import Simulation, clock_for, open_ledger
+from wattpool.simulation.profiles import (
+    BUNDLED,
+    BUNDLED_DAY_START_UTC,
+    Profiles,
+    parse_utc,
+    read_profiles,
+    select,
+    to_periods,
+)
+from wattpool.simulation.report import summarise
+from wattpool.simulation.scenario import Scenario
+from wattpool.verify import verify as verify_ledger
+from wattpool_chaincode.records.period import DEFAULT_LENGTH_S, format_utc
+from wattpool_chaincode.records.units import UT_PER_TOKEN, WH_PER_KWH
+
+BAD_INPUT_STATUS = 2
+VIOLATION_STATUS = 1
+INTERRUPTED_STATUS = 130
+
+app = typer.Typer(
+    help="A local electricity market on Hyperledger Fabric.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def wattpool() -> None:
+    """Run and check local electricity markets."""
+
+
+@app.command()
+def simulate(  # noqa: PLR0913, PLR0917 -- the options of one command
+    profiles: Annotated[Path | None, typer.Option(help="CSV of the homes' energy; default: bundled homes.")] = None,
+    community: Annotated[Path | None, typer.Option(help="TOML of feeders, tariffs and fees; see docs.")] = None,
+    pv: Annotated[
+        str | None, typer.Option(help="Homes that keep their panels, with commas; default: half.")
+    ] = None,
+    days: Annotated[int, typer.Option(help="How many days.", min=1)] = 1,
+    start: Annotated[str | None, typer.Option(help="Start in UTC, such as 2017-05-05T07:00:00Z.")] = None,
+    period: Annotated[int, typer.Option(help="Length of a market period in seconds.")] = DEFAULT_LENGTH_S,
+    mechanism: Annotated[str | None, typer.Option(help="pool or uniform; default: the community's.")] = None,
+    seed: Annotated[int, typer.Option(help="Gives all keys; the same seed gives the same figures.", min=0)] = 1,
+    forecast: Annotated[str, typer.Option(help="What meters expect: last (measured) or perfect.")] = "last",
+    ledger: Annotated[Path | None, typer.Option(help="Directory of the ledger; default: OUT/ledger.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Directory for the figures; default: out/COMMUNITY.")] = None,
+) -> None:
+    """Let real homes trade for some days under the contract code, and write what it came to."""
+    started = time.monotonic()
+    chosen = _choose_profiles(profiles, start=start, days=days, pv=pv, period_s=period)
+    plan = plan_for(community, chosen.households)
+    scenario = Scenario(profiles=chosen, plan=plan, mechanism=mechanism or plan.mechanism, forecast=forecast, seed=seed)
+    out = out or Path("out") / scenario.community
+    _require_directory("--out", out)
+    clock = clock_for(scenario)
+    with open_ledger(ledger or out / "ledger", scenario, clock) as opened:
+        simulation = Simulation(scenario, opened, clock)
+        _run(simulation)
+        summary = summarise(simulation)
+        summary["ledger"] = {channel: _tip(opened, channel) for channel in ("contract", "ledger")}
+    summary["wall_s"] = round(time.monotonic() - started)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    _print_summary(scenario, summary, out)
+
+
+@app.command()
+def verify(ledger: Annotated[Path, typer.Argument(help="Directory of a ledger.")]) -> None:
+    """Check a ledger from its blocks alone: hashes, signatures, policies, every contract call, conservation."""
+    console = Console(stderr=True)
+    with _progress(console) as progress:
+        task = progress.add_task("verifying", total=None)
+        report = verify_ledger(ledger, progress=lambda done, total: progress.update(task, completed=done, total=total))
+    for channel, checked in report.channels.items():
+        typer.echo(f"{channel}: {checked.blocks} blocks, {checked.transactions} transactions, tip {checked.tip_hash}")
+    if report.violation is not None:
+        typer.echo(f"violation: {report.violation}", err=True)
+        raise typer.Exit(VIOLATION_STATUS)
+    typer.echo("everything holds")
+
+
+def main() -> None:
+    """Run the command line; what is wrong with an input is one sentence on stderr and status 2."""
+    try:
+        app()
+    except (BadInput, LedgerError) as error:
+        typer.echo(f"wattpool: {error}", err=True)
+        sys.exit(BAD_INPUT_STATUS)
+
+
+def _choose_profiles(path: Path | None, *, start: str | None, days: int, pv: str | None, period_s: int) -> Profiles:
+    start_utc = None
+    if start is not None:
+        try:
+            start_utc = parse_utc(start)
+        except ValueError as error:
+            raise BadInput("--start", None, str(error)) from error
+    elif path is None and days == 1:
+        start_utc = BUNDLED_DAY_START_UTC
+    names = None if pv is None else [name.strip() for name in pv.split(",") if name.strip()]
+    read = read_profiles(path or BUNDLED)
+    return to_periods(select(read, start_utc=start_utc, days=days, pv=names), period_s)
+
+
+def _require_directory(option: str, path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise BadInput(option, None, f"{path} is not a directory")
+
+
+def _run(simulation: Simulation) -> None:
+    """Run to the end, showing how far it is; an interrupted run leaves a ledger that the same command goes on with."""
+    scenario = simulation.scenario
+    total = (scenario.last.end_utc - scenario.first.start_utc) // scenario.first.length_s
+    with _progress(Console(stderr=True)) as progress:
+        task = progress.add_task("trading", total=total)
+        try:
+            for period in simulation.run():
+                done = (period.end_utc - scenario.first.start_utc) // scenario.first.length_s
+                progress.update(task, completed=done, description=str(period))
+        except KeyboardInterrupt:
+            progress.stop()
+            typer.echo("wattpool: interrupted; the same command goes on from here", err=True)
+            raise typer.Exit(INTERRUPTED_STATUS) from None
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+def _tip(ledger: EmbeddedLedger, channel: str) -> dict[str, Any]:
+    blocks = ledger.height(channel)
+    return {
+        "blocks": blocks,
+        "transactions": ledger.transactions(channel),
+        "tip_hash": ledger.block(channel, blocks - 1).hash,
+    }
+
+
+def _print_summary(scenario: Scenario, summary: dict[str, Any], out: Path) -> None:
+    table = Table(title=f"{scenario.community}: {scenario.first} to {format_utc(scenario.last.end_utc)}")
+    table.add_column("home")
+    columns: list[tuple[str, Callable[[dict[str, int]], str]]] = [
+        ("used kWh", lambda row: _kwh(row["consumed_wh"])),
+        ("generated kWh", lambda row: _kwh(row["generated_wh"])),
+        ("own use kWh", lambda row: _kwh(row["own_use_wh"])),
+        ("sold kWh", lambda row: _kwh(row["sold_wh"])),
+        ("bought kWh", lambda row: _kwh(row["bought_wh"])),
+        ("to grid kWh", lambda row: _kwh(row["grid_export_wh"])),
+        ("from grid kWh", lambda row: _kwh(row["grid_import_wh"])),
+        ("tokens", lambda row: _tokens(row["balance_ut"])),
+        ("saving", lambda row: _tokens(row["saving_ut"])),
+    ]
+    for name, _ in columns:
+        table.add_column(name, justify="right")
+    rows = summary["households_detail"]
+    for name, row in rows.items():
+        table.add_row(name, *(cell(row) for _, cell in columns))
+    table.add_section()
+    whole = {key: sum(row[key] for row in rows.values()) for key in next(iter(rows.values()))}
+    table.add_row("all", *(cell(whole) for _, cell in columns))
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    for line in _closing_lines(scenario, summary, out):
+        typer.echo(line)
+
+
+def _closing_lines(scenario: Scenario, summary: dict[str, Any], out: Path) -> Iterable[str]:
+    profiles = scenario.profiles
+    if profiles.is_split:
+        yield (
+            f"{profiles.source} has values of {profiles.measured_interval_s} s: each was split evenly over its "
+            f"market periods of {profiles.interval_s} s"
+        )
+    yield (
+        f"{_kwh(summary['traded_wh'])} kWh traded of {_kwh(summary['agreed_wh'])} kWh agreed, in {summary['trades']} "
+        f"trades over {summary['periods']} periods; {_tokens(summary['saving_ut'])} tokens saved, "
+        f"{_tokens(summary['fees_ut'])} tokens of network fees"
+    )
+    yield f"{summary['wall_s']} s; figures in {out / 'summary.json'}"
+
+
+def _kwh(energy_wh: int) -> str:
+    return f"{energy_wh // WH_PER_KWH}.{energy_wh % WH_PER_KWH // 100}"
+
+
+def _tokens(amount_ut: int) -> str:
+    sign = "-" if amount_ut < 0 else ""
+    whole, rest = divmod(abs(amount_ut), UT_PER_TOKEN)
+    return f"{sign}{whole}.{rest // 10_000:02}"

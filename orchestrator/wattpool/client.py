@@ -1,0 +1,78 @@
+"""Calling the two chains by their functions' names, with JSON instead of bytes, and with the retries that are safe."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from wattpool.ledgers.block import Code
+from wattpool.ledgers.port import Call, CommitError, Ledger, Pending
+from wattpool_chaincode.records import codec
+
+_NO_TRANSIENT: Mapping[str, bytes] = {}
+_ATTEMPTS = 5
+# The state moved on between endorsement and commit: nothing happened, and another try sees the new state.
+_RETRYABLE = (Code.MVCC_READ_CONFLICT, Code.PHANTOM_READ_CONFLICT)
+
+
+class Sent:
+    """A call on its way; `wait` sees to it that it takes effect."""
+
+    def __init__(self, ledger: Ledger, call: Call, pending: Pending, by: str) -> None:
+        self._ledger = ledger
+        self._call = call
+        self._pending = pending
+        self._by = by
+
+    def wait(self) -> Any:
+        """Return the result once it is durable.
+
+        Every function of ours is idempotent, so a conflict with another transaction is simply tried again.
+
+        Raises:
+            EndorseError: if the contract now refuses what conflicted.
+            CommitError: if the transaction is in a block without effect, or conflicts persist.
+        """
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return codec.decode(self._pending.wait().result)
+            except CommitError as error:
+                if error.code not in _RETRYABLE:
+                    raise
+            self._pending = self._ledger.submit_async(self._call, by=self._by)
+        return codec.decode(self._pending.wait().result)
+
+
+class Chain:
+    """One channel's contract on a ledger."""
+
+    def __init__(self, ledger: Ledger, channel: str) -> None:
+        self._ledger = ledger
+        self._channel = channel
+
+    def submit(self, function: str, *, by: str, **argument: Any) -> Any:
+        """Run a function as organisation `by` and return its result once it is durable.
+
+        Raises:
+            EndorseError: if the contract refuses.
+            CommitError: if the transaction is in a block without effect, or conflicts persist.
+        """
+        return self.submit_async(function, by=by, **argument).wait()
+
+    def submit_async(
+        self, function: str, *, by: str, transient: Mapping[str, bytes] = _NO_TRANSIENT, **argument: Any
+    ) -> Sent:
+        """Send a call and return at once; the caller waits.
+
+        Raises:
+            EndorseError: if the contract refuses.
+        """
+        call = self._call(function, argument, transient)
+        return Sent(self._ledger, call, self._ledger.submit_async(call, by=by), by)
+
+    def evaluate(self, function: str, *, by: str, **argument: Any) -> Any:
+        """Return what a function says about the committed state."""
+        return codec.decode(self._ledger.evaluate(self._call(function, argument, _NO_TRANSIENT), by=by))
+
+    def _call(self, function: str, argument: Mapping[str, Any], transient: Mapping[str, bytes]) -> Call:
+        return Call(
+            channel=self._channel, function=function, argument=codec.encode(dict(argument)), transient=transient
+        )

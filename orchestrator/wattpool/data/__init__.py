@@ -1,0 +1,1 @@
+"""The bundled community: ten real homes in one sunny week; `NOTICE` holds their licence and origin."""

@@ -1,0 +1,1 @@
+"""Ledgers: the port that the orchestrator sees, and what stands behind it."""

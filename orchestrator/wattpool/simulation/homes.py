@@ -1,0 +1,146 @@
+"""The simulated homes: real meters, played-back energy, keys from the seed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from wattpool.simulation.community import HomePlan
+from wattpool.simulation.scenario import Scenario
+from wattpool_chaincode.contract.rules import Tariff
+from wattpool_chaincode.records import ocmf, payload, signing
+from wattpool_chaincode.records.ocmf import MeterRecord
+from wattpool_chaincode.records.payload import Payload, Signed, signer_id
+from wattpool_chaincode.records.period import Period
+from wattpool_meter.flows import ProfileSource
+from wattpool_meter.forecast import Forecast, Foresight, Persistence
+from wattpool_meter.meter import Limits, Meter, Nameplate
+
+AGENT_VERSION = "0.1.0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Home:
+    """One household of the simulation: its plan, its keys and its meter."""
+
+    name: str
+    plan: HomePlan
+    tariff: Tariff
+    connection: str
+    owner_key: ec.EllipticCurvePrivateKey
+    device_key: ec.EllipticCurvePrivateKey
+    source: ProfileSource
+    meter: "MeterInPlay"
+
+    @property
+    def party(self) -> str:
+        return signer_id(signing.public_bytes(self.owner_key))
+
+    @property
+    def device(self) -> str:
+        return self.meter.device
+
+
+class MeterInPlay:
+    """A meter asked about periods in any order that goes forward.
+
+    What it says depends on every period before: periods that are passed over, as when a cut-off run goes on, are
+    lived through without signing. The request for a period uses what was measured up to two periods before it: its
+    gate closes while the period in between still runs.
+    """
+
+    def __init__(self, meter: Meter, source: ProfileSource, forecast: Forecast, first: Period) -> None:
+        self.device = meter.nameplate.device
+        self.opening = meter.close(first.previous)
+        self._meter = meter
+        self._source = source
+        self._forecast = forecast
+        self._first = first
+        self._next_gate = first
+        self._next_record = first
+        self._said: tuple[Payload | None, Payload | None] = (None, None)
+        self._record: MeterRecord = self.opening
+
+    def at_gate(self, period: Period) -> tuple[Payload | None, Payload | None]:
+        """Return the state and the request that the meter sends before the gate of `period` closes."""
+        while self._next_gate <= period:
+            self._said = self._speak(self._next_gate)
+            self._next_gate = self._next_gate.next
+        return self._said
+
+    def record(self, period: Period) -> MeterRecord:
+        """Return the record at the end of `period`."""
+        while self._next_record <= period:
+            self._meter.add(self._source.flows(self._next_record), time_utc=self._next_record.end_utc)
+            self._record = self._meter.close(self._next_record)
+            self._next_record = self._next_record.next
+        return self._record
+
+    def _speak(self, period: Period) -> tuple[Payload | None, Payload | None]:
+        measured = period.previous.previous
+        last = self._source.flows(measured) if measured >= self._first else None
+        expected = self._forecast.expect(period, last)
+        state = None if last is None else self._meter.state(measured, last)
+        return state, None if expected is None else self._meter.ask(period, expected)
+
+
+class Homes:
+    """All homes of a simulation, as the market cycle hears them."""
+
+    def __init__(self, homes: Sequence[Home]) -> None:
+        self._homes = homes
+
+    def states(self, period: Period) -> list[Signed]:
+        """Return the signed states of the meters whose goal changed."""
+        return [
+            payload.sign(state, home.device_key)
+            for home in self._homes
+            if (state := home.meter.at_gate(period)[0]) is not None
+        ]
+
+    def requests(self, period: Period) -> list[Signed]:
+        return [
+            payload.sign(request, home.device_key)
+            for home in self._homes
+            if (request := home.meter.at_gate(period)[1]) is not None
+        ]
+
+    def records(self, period: Period) -> list[str]:
+        return [ocmf.write(home.meter.record(period), home.device_key) for home in self._homes]
+
+
+def build_homes(scenario: Scenario) -> list[Home]:
+    """Return the homes of a scenario, by name."""
+    plan, profiles, secrets, first = scenario.plan, scenario.profiles, scenario.secrets, scenario.first
+    homes = []
+    for name, home in plan.homes.items():
+        source = ProfileSource(first, profiles.consumption_wh[name], profiles.generation_wh[name])
+        device_key = secrets.key(f"device/{name}")
+        tariff = plan.tariffs[home.tariff]
+        nameplate = Nameplate(
+            community=scenario.community,
+            device=signer_id(signing.public_bytes(device_key)),
+            serial=name,
+            vendor="Wattpool",
+            meter_model=plan.meter_model,
+            agent_version=AGENT_VERSION,
+            boot_id="simulation",
+        )
+        limits = Limits(
+            generation_cost_ut_per_kwh=home.generation_cost_ut_per_kwh, max_buy_ut_per_kwh=tariff.retail_ut_per_kwh
+        )
+        meter = Meter(nameplate, limits, started_utc=first.start_utc)
+        expectation: Forecast = Persistence() if scenario.forecast == "last" else Foresight(source)
+        homes.append(
+            Home(
+                name=name,
+                plan=home,
+                tariff=tariff,
+                connection=secrets.pseudonym(name),
+                owner_key=secrets.key(f"owner/{name}"),
+                device_key=device_key,
+                source=source,
+                meter=MeterInPlay(meter, source, expectation, first),
+            )
+        )
+    return homes

@@ -1,0 +1,154 @@
+"""What a simulation came to: the figures of every household and of all, read back from the ledger."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from wattpool.simulation.engine import Simulation
+from wattpool.simulation.homes import Home
+from wattpool_chaincode.organisations import AGGREGATOR
+from wattpool_chaincode.records.period import Period
+from wattpool_chaincode.records.units import amount_ut
+from wattpool_chaincode.roster import PAGE_SIZE
+from wattpool_meter.flows import Flows
+
+
+@dataclass(kw_only=True)
+class HouseholdFigures:
+    """One household over the whole run; what was bought locally counts as consumed, what was sold as generated.
+
+    Attributes:
+        consumed_wh: by the home.
+        generated_wh: by its panels.
+        own_use_wh: generated and used at once.
+        bought_wh: from neighbours.
+        sold_wh: to neighbours.
+        grid_import_wh: from the grid.
+        grid_export_wh: to the grid.
+        paid_ut: to neighbours.
+        fees_ut: to the DSO, for local network use.
+        earned_ut: from neighbours.
+        saving_ut: what the market was worth to it: the bill at the tariff alone less the bill with the market.
+        balance_ut: its tokens at the end, in wallet and purse.
+    """
+
+    consumed_wh: int = 0
+    generated_wh: int = 0
+    own_use_wh: int = 0
+    bought_wh: int = 0
+    sold_wh: int = 0
+    grid_import_wh: int = 0
+    grid_export_wh: int = 0
+    paid_ut: int = 0
+    fees_ut: int = 0
+    earned_ut: int = 0
+    saving_ut: int = 0
+    balance_ut: int = 0
+
+    def add(self, home: Home, flows: Flows, statement: dict[str, Any]) -> None:
+        """Count one period: what the source says flowed, and the ledger's statement of it."""
+        if (flows.import_wh, flows.export_wh) != (statement["import_wh"], statement["export_wh"]):
+            raise RuntimeError(f"the ledger's statement for {home.name} is not what its meter measured")
+        grid_import_wh = statement["import_wh"] - statement["bought_wh"]
+        grid_export_wh = statement["export_wh"] - statement["sold_wh"]
+        self.consumed_wh += flows.consumption_wh
+        self.generated_wh += flows.generation_wh
+        self.own_use_wh += flows.own_use_wh
+        self.bought_wh += statement["bought_wh"]
+        self.sold_wh += statement["sold_wh"]
+        self.grid_import_wh += grid_import_wh
+        self.grid_export_wh += grid_export_wh
+        self.paid_ut += statement["paid_ut"]
+        self.fees_ut += statement["fees_ut"]
+        self.earned_ut += statement["earned_ut"]
+        without = _grid_bill_ut(home, statement["import_wh"], statement["export_wh"])
+        local = statement["paid_ut"] + statement["fees_ut"] - statement["earned_ut"]
+        self.saving_ut += without - local - _grid_bill_ut(home, grid_import_wh, grid_export_wh)
+
+
+def summarise(simulation: Simulation) -> dict[str, Any]:
+    """Return the figures of a finished run, all integers, except for what only the machine knows (ledger tips, time).
+
+    Raises:
+        RuntimeError: if the ledger contradicts the meters, or an energy or token balance does not close.
+    """
+    households, totals = _read_periods(simulation)
+    slots = simulation.slots()
+    for home in simulation.homes:
+        purse = simulation.ledger.evaluate("purse", by=AGGREGATOR, slot=slots[home.connection])
+        wallet = simulation.ledger.evaluate("wallet", by=AGGREGATOR, party=home.party)
+        households[home.name].balance_ut = wallet["balance_ut"] + purse["balance_ut"] + purse["deposit_ut"]
+    supply = simulation.ledger.evaluate("supply", by=AGGREGATOR)
+    total = _sum(list(households.values()))
+    balances_ut = total.balance_ut + supply["fees_ut"]
+    summary = {
+        "periods": totals["periods"],
+        "households": len(households),
+        "consumed_wh": total.consumed_wh,
+        "generated_wh": total.generated_wh,
+        "own_use_wh": total.own_use_wh,
+        "traded_wh": totals["traded_wh"],
+        "agreed_wh": totals["agreed_wh"],
+        "grid_import_wh": total.grid_import_wh,
+        "grid_export_wh": total.grid_export_wh,
+        "trades": totals["trades"],
+        "declined": totals["declined"],
+        "tokens_bought_ut": supply["bought_ut"],
+        "tokens_redeemed_ut": supply["redeemed_ut"],
+        "balances_ut": balances_ut,
+        "escrow_ut": totals["escrow_ut"],
+        "fees_ut": totals["fees_ut"],
+        "saving_ut": total.saving_ut,
+        "households_detail": {name: asdict(figures) for name, figures in households.items()},
+    }
+    _check(summary, [*households.values(), total])
+    return summary
+
+
+def _read_periods(simulation: Simulation) -> tuple[dict[str, HouseholdFigures], dict[str, int]]:
+    by_connection = {home.connection: home for home in simulation.homes}
+    households = {home.name: HouseholdFigures() for home in simulation.homes}
+    totals = dict.fromkeys(("periods", "traded_wh", "agreed_wh", "trades", "declined", "fees_ut", "escrow_ut"), 0)
+    pages = -(-len(simulation.homes) // PAGE_SIZE)
+    period = simulation.scenario.first
+    while period <= simulation.scenario.last:
+        state = simulation.ledger.evaluate("period", by=AGGREGATOR, period=period.start_utc)
+        totals["periods"] += 1
+        totals["agreed_wh"] += state["deal"]["agreed_wh"]
+        for name in ("traded_wh", "trades", "declined", "fees_ut"):
+            totals[name] += state["result"][name]
+        for page in range(pages):
+            for statement in _statements(simulation, period, page):
+                home = by_connection[statement["connection"]]
+                households[home.name].add(home, home.source.flows(period), statement)
+        period = period.next
+    return households, totals
+
+
+def _statements(simulation: Simulation, period: Period, page: int) -> list[dict[str, Any]]:
+    statements: list[dict[str, Any]] = simulation.ledger.evaluate(
+        "statements", by=AGGREGATOR, period=period.start_utc, page=page
+    )
+    return statements
+
+
+def _grid_bill_ut(home: Home, import_wh: int, export_wh: int) -> int:
+    tariff = home.tariff
+    return amount_ut(import_wh, tariff.retail_ut_per_kwh) - amount_ut(export_wh, tariff.feed_in_ut_per_kwh)
+
+
+def _sum(households: list[HouseholdFigures]) -> HouseholdFigures:
+    names = [item.name for item in fields(HouseholdFigures)]
+    return HouseholdFigures(**{name: sum(getattr(one, name) for one in households) for name in names})
+
+
+def _check(summary: dict[str, Any], figures: list[HouseholdFigures]) -> None:
+    """Check that every household's and everybody's energy and all tokens add up, before anyone reads a figure."""
+    for one in figures:
+        if one.consumed_wh != one.own_use_wh + one.bought_wh + one.grid_import_wh:
+            raise RuntimeError(f"consumption does not close: {one}")
+        if one.generated_wh != one.own_use_wh + one.sold_wh + one.grid_export_wh:
+            raise RuntimeError(f"generation does not close: {one}")
+    held = summary["balances_ut"] + summary["escrow_ut"]
+    issued = summary["tokens_bought_ut"] - summary["tokens_redeemed_ut"]
+    if held != issued:
+        raise RuntimeError(f"{held} ut are held, {issued} ut were issued and not redeemed")

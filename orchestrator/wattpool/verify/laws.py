@@ -1,0 +1,179 @@
+"""The laws of the ledger chain, computed from its state without the contracts' own arithmetic.
+
+Tokens: wallets + waiting deposits + purses + escrow + the DSO's fees = bought - redeemed, behind every transaction.
+The escrow of a period is what its deal took in less what its settled pages paid out, and nothing once it is final.
+
+Energy, when a period is final: all that was bought was sold, no slot traded more than its meter measured, and the
+period record's Merkle root is over the statements that say so. Seals: each names its period record and the seal before.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from wattpool.ledgers.block import Transaction
+from wattpool.verify.execution import Purged, hash_key
+from wattpool.verify.file import Place
+from wattpool.verify.report import Broken, ViolationKind
+from wattpool.verify.state import State
+from wattpool_chaincode.ledger.period import COLLECTION, Phase, key, part_range, roster_key
+from wattpool_chaincode.records import codec, merkle
+from wattpool_chaincode.records.ocmf import NO_HASH
+from wattpool_chaincode.records.payload import Payload, Signed
+
+# Returns the private value at a place, as the state has it; raises `Purged` if it is gone, `LookupError` if it never was.
+PrivateNow = Callable[[Place], bytes]
+
+_DONE = (Phase.FINAL, Phase.SEALED)
+
+
+@dataclass
+class Laws:
+    """Checks what each valid transaction of the ledger chain leaves behind.
+
+    Attributes:
+        state: of the channel.
+        private: looks its private values up.
+    """
+
+    state: State
+    private: PrivateNow
+    _surplus_ut: int = 0
+    _escrows: dict[int, "_Escrow"] = field(default_factory=dict)
+
+    def check(self, transaction: Transaction, before: Mapping[str, bytes | None]) -> None:
+        """Check the state behind `transaction`; `before` are the values of the keys that it wrote.
+
+        Raises:
+            Broken: tokens, energy, seal; malformed if what is written is nothing that Wattpool's contracts write.
+        """
+        try:
+            self._check(transaction, before)
+        except (ValueError, LookupError, TypeError) as error:
+            detail = f"what it wrote cannot be read: {type(error).__name__}: {error}"
+            raise Broken(ViolationKind.MALFORMED, detail) from error
+
+    def _check(self, transaction: Transaction, before: Mapping[str, bytes | None]) -> None:
+        for name, value in transaction.response.writes.items():
+            self._surplus_ut += _tokens_ut(name, value) - _tokens_ut(name, before[name])
+            if value is not None:
+                self._follow_escrow(name, value)
+        too_many_ut = self._surplus_ut + sum(one.taken_in_ut - one.paid_out_ut for one in self._escrows.values())
+        if too_many_ut:
+            raise Broken(
+                ViolationKind.TOKENS,
+                f"what is held, less what was bought and not redeemed, is {too_many_ut} ut and not 0",
+            )
+        for name in transaction.response.writes:
+            kind, _, part = name.partition("/")
+            if kind == "result":
+                self._require_energy(int(part))
+            elif kind == "seal":
+                self._require_seal(int(part), transaction)
+
+    def _follow_escrow(self, name: str, value: bytes) -> None:
+        kind, *parts = name.split("/")
+        if kind == "period" and Phase(codec.decode(value)["phase"]) in _DONE:
+            self._escrows.pop(int(parts[0]), None)
+        elif kind == "deal":
+            self._escrow(parts[0]).taken_in_ut = codec.decode(value)["escrow_ut"]
+        elif kind == "settled":
+            self._escrow(parts[0]).paid_out_ut += codec.decode(value)["out_ut"]
+
+    def _escrow(self, start: str) -> "_Escrow":
+        return self._escrows.setdefault(int(start), _Escrow())
+
+    def _require_energy(self, start_utc: int) -> None:
+        result = self._read(key("result", start_utc))
+        pages = [codec.decode(stored.value) for _, stored in self.state.range(*part_range("settled", start_utc))]
+        traded_wh = sum(trade[4] for page in pages for trade in page["trades"])
+        bought_wh = sum(account[1] for page in pages for account in page["accounts"])
+        sold_wh = sum(account[2] for page in pages for account in page["accounts"])
+        if not bought_wh == sold_wh == traded_wh == result["traded_wh"]:
+            raise Broken(
+                ViolationKind.ENERGY,
+                f"period {start_utc}: bought {bought_wh} Wh, sold {sold_wh} Wh, traded {traded_wh} Wh, "
+                f"on record {result['traded_wh']} Wh",
+            )
+        root = merkle.root([bytes.fromhex(leaf) for page in pages for leaf in page["leaves"]]).hex()
+        if root != result["root"]:
+            raise Broken(
+                ViolationKind.ENERGY,
+                f"period {start_utc}: the root over the statements is {root}, not {result['root']}",
+            )
+        for number, page in enumerate(pages):
+            self._require_statements(start_utc, number, page)
+
+    def _require_statements(self, start_utc: int, number: int, page: Mapping[str, Any]) -> None:
+        """Check the private statements behind a page's leaves, unless they were purged."""
+        try:
+            data = self.private((COLLECTION, hash_key(key("statement", start_utc, number))))
+        except Purged:
+            return
+        statements: list[dict[str, Any]] = codec.decode(data)["statements"]
+        where = f"period {start_utc}, page {number}"
+        if [codec.content_id(codec.encode(one)) for one in statements] != page["leaves"]:
+            raise Broken(ViolationKind.ENERGY, f"{where}: the statements are not those whose hashes are published")
+        accounts = {account[0]: account for account in page["accounts"]}
+        for one in statements:
+            _, bought_wh, sold_wh, *_ = accounts.pop(one["slot"], (one["slot"], 0, 0))
+            stated = (one["bought_wh"], one["sold_wh"])
+            if stated != (bought_wh, sold_wh) or bought_wh > one["import_wh"] or sold_wh > one["export_wh"]:
+                raise Broken(
+                    ViolationKind.ENERGY,
+                    f"{where}: slot {one['slot']} bought {bought_wh} Wh and sold {sold_wh} Wh, its statement says "
+                    f"{stated} of {one['import_wh']} Wh imported and {one['export_wh']} Wh exported",
+                )
+        if accounts:
+            raise Broken(ViolationKind.ENERGY, f"{where}: slot {min(accounts)} has an account and no statement")
+
+    def _require_seal(self, start_utc: int, transaction: Transaction) -> None:
+        """Check the payload that the transaction brought against the period record, the seal before and the key."""
+        rules = self._read(roster_key(self._read(key("period", start_utc))["roster"]))["rules"]
+        stored = self.state.get(key("seal", start_utc - rules["period_s"]))
+        expected = {
+            "previous": NO_HASH if stored is None else codec.decode(stored.value)["seal"],
+            "result": codec.content_id(codec.encode(self._read(key("result", start_utc)))),
+        }
+        signed = Signed.from_json(codec.decode(transaction.proposal.argument)["seal"])
+        sealed = Payload.decode("seal", signed.payload)
+        written = self._read(key("seal", start_utc))
+        if (sealed.period_start_utc, sealed.content) != (start_utc, expected):
+            raise Broken(
+                ViolationKind.SEAL,
+                f"{sealed.content} is sealed for period {sealed.period_start_utc}; "
+                f"{expected} for {start_utc} was expected",
+            )
+        if written != {"previous": expected["previous"], "seal": codec.content_id(signed.payload)}:
+            raise Broken(ViolationKind.SEAL, f"{written} is kept as the seal of period {start_utc}")
+        if not signed.is_signed_by(bytes.fromhex(rules["seal_key"])):
+            raise Broken(ViolationKind.SEAL, f"period {start_utc} is not sealed with the aggregator's key")
+
+    def _read(self, name: str) -> Any:
+        stored = self.state.get(name)
+        if stored is None:
+            raise LookupError(name)
+        return codec.decode(stored.value)
+
+
+@dataclass
+class _Escrow:
+    """A period's tokens that are no longer in purses and not yet back."""
+
+    taken_in_ut: int = 0
+    paid_out_ut: int = 0
+
+
+def _tokens_ut(name: str, value: bytes | None) -> int:
+    """Return the tokens that a key holds; the supply counts against them."""
+    read = _HOLDINGS.get(name.partition("/")[0])
+    return 0 if read is None or value is None else read(codec.decode(value))
+
+
+_HOLDINGS: Mapping[str, Callable[[Any], int]] = {
+    "wallet": lambda wallet: wallet["balance_ut"],
+    "move": lambda move: move["deposit_ut"],
+    "purse": sum,
+    "fees": int,
+    "supply": lambda supply: supply["redeemed_ut"] - supply["bought_ut"],
+}

@@ -1,0 +1,104 @@
+"""What a check of a ledger says: how far each chain goes, and the first violation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ViolationKind(StrEnum):
+    """What is wrong, in the order in which it is looked for: the ledger, each block, each transaction, the tables."""
+
+    FILE = "file"  # the database cannot be read
+    GENESIS = "genesis"  # other roots, chaincodes or policies than the chains start from
+    CERTIFICATE = "certificate"  # not issued by its organisation's root, not valid at the time, of the wrong role
+    NUMBER = "number"  # a block is missing or doubled
+    MALFORMED = "malformed"  # not the canonical bytes of a block's header or of a transaction
+    PREVIOUS_HASH = "previous_hash"  # not the hash of the block before
+    DATA_HASH = "data_hash"  # not the hash of the block's transactions
+    INDEX = "index"  # a column beside a transaction contradicts it
+    TRANSACTION_ID = "transaction_id"  # not the hash of nonce and certificate, or proposed for another channel
+    DOUBLED = "doubled"  # the transaction is in the channel already
+    SIGNATURE = "signature"  # not the submitter's
+    ENDORSEMENT = "endorsement"  # the endorsements that hold do not meet the policies
+    READS = "reads"  # marked valid, though what it read had changed
+    CODE = "code"  # another validation code than the rules give
+    TIME = "time"  # proposed before what it read
+    PRIVATE_DATA = "private_data"  # a private value is missing, or not the one whose hash is on the block
+    EXECUTION = "execution"  # the contract, run again, does something else
+    TOKENS = "tokens"  # tokens held are not tokens bought less tokens redeemed
+    ENERGY = "energy"  # energy bought, sold and measured in a period do not agree
+    SEAL = "seal"  # a seal names another period record or another seal before it
+    STATE = "state"  # the state table is not what the blocks give
+    POLICIES = "policies"  # nor that of the keys' own policies
+    HISTORY = "history"  # nor the history
+    PRIVATE_STATE = "private_state"  # nor the tables of private data
+
+
+@dataclass(frozen=True, kw_only=True)
+class Violation:
+    """The first thing wrong.
+
+    Attributes:
+        channel: where; None if it concerns the whole ledger.
+        block: its number, if it is in one.
+        transaction: its id, if it is in one.
+        what: its kind.
+        detail: what was found and what was expected, in a clause.
+    """
+
+    what: ViolationKind
+    detail: str
+    channel: str | None = None
+    block: int | None = None
+    transaction: str | None = None
+
+    def __str__(self) -> str:
+        place = [
+            f"{name} {value}"
+            for name, value in (("channel", self.channel), ("block", self.block), ("transaction", self.transaction))
+            if value is not None
+        ]
+        return f"{', '.join(place) or 'ledger'}: {self.detail} ({self.what.value})."
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelReport:
+    """How far a chain was checked.
+
+    Attributes:
+        blocks: that hold.
+        transactions: in these blocks.
+        unrepeatable: of them, those that could not be run again: their private input was purged since, or they only
+            looked at what no read set protects. All else about them was checked.
+        tip_hash: of the last block that holds; None if there is none.
+    """
+
+    blocks: int
+    transactions: int
+    unrepeatable: int
+    tip_hash: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a check found: by channel, and the first violation, None if all holds."""
+
+    channels: Mapping[str, ChannelReport]
+    violation: Violation | None
+
+
+class Broken(Exception):
+    """A check failed; whoever knows the place makes a `Violation` of it."""
+
+    def __init__(self, what: ViolationKind, detail: str) -> None:
+        super().__init__(detail)
+        self.what = what
+        self.detail = detail
+
+
+class Violated(Exception):
+    """The first violation is found; nothing more is checked."""
+
+    def __init__(self, violation: Violation) -> None:
+        super().__init__(str(violation))
+        self.violation = violation

@@ -1,0 +1,135 @@
+"""The state that the blocks give, replayed: as it stands, and as it stood at an earlier height of the chain."""
+
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
+
+from wattpool.ledgers.block import Response, Version
+from wattpool.verify.file import Place
+from wattpool_chaincode.context import Policy
+
+
+class Stored(NamedTuple):
+    """A public key's value, the version it got it (or its policy) with, and its own policy."""
+
+    value: bytes
+    version: Version
+    policy: Policy | None = None
+
+
+class Hashed(NamedTuple):
+    """A private value, as far as a block shows it."""
+
+    value_hash: str
+    version: Version
+
+
+class View(Protocol):
+    """A channel's state at one moment."""
+
+    def get(self, key: str) -> Stored | None: ...
+
+    def range(self, start: str, end: str) -> Iterator[tuple[str, Stored]]:
+        """Yield keys from `start` to before `end`, which is without end if empty, in order."""
+
+    def private(self, place: Place) -> Hashed | None: ...
+
+
+class State:
+    """One channel's state behind the transactions applied so far.
+
+    Attributes:
+        past: for each key that was ever written or deleted, the versions, oldest first.
+        private_past: the same for private values, with their hashes; None for a purge.
+        collections: names of all private collections.
+    """
+
+    def __init__(self) -> None:
+        self.past: dict[str, list[Version]] = {}
+        self.private_past: dict[Place, list[tuple[Version, str | None]]] = {}
+        self.collections: dict[str, None] = {}
+        self._stored: dict[str, Stored] = {}
+        # Sorted: the order of texts is that of their UTF-8 bytes. Keys that were deleted stay.
+        self._keys: list[str] = []
+
+    def get(self, key: str) -> Stored | None:
+        return self._stored.get(key)
+
+    def range(self, start: str, end: str) -> Iterator[tuple[str, Stored]]:
+        for key in self.names(start, end):
+            stored = self._stored.get(key)
+            if stored is not None:
+                yield key, stored
+
+    def names(self, start: str = "", end: str = "") -> list[str]:
+        """Return all keys that ever were, from `start` to before `end`."""
+        stop = bisect_left(self._keys, end) if end else len(self._keys)
+        return self._keys[bisect_left(self._keys, start) : stop]
+
+    def private(self, place: Place) -> Hashed | None:
+        past = self.private_past.get(place)
+        if past is None:
+            return None
+        version, value_hash = past[-1]
+        return None if value_hash is None else Hashed(value_hash, version)
+
+    def apply(self, version: Version, response: Response) -> None:
+        """Let a valid transaction take effect, as `wattpool.ledgers.block` says: writes, then policies."""
+        for key, value in response.writes.items():
+            if key not in self.past:
+                insort(self._keys, key)
+                self.past[key] = []
+            self.past[key].append(version)
+            if value is None:
+                self._stored.pop(key, None)
+            else:
+                before = self._stored.get(key)
+                self._stored[key] = Stored(value, version, None if before is None else before.policy)
+        for key, policy in response.policies.items():
+            stored = self._stored.get(key)
+            if stored is not None:
+                self._stored[key] = Stored(stored.value, version, policy)
+        for write in response.private_writes:
+            past = self.private_past.setdefault((write.collection, write.key_hash), [])
+            past.append((version, write.value_hash))
+            self.collections[write.collection] = None
+
+
+class StateAt:
+    """What `state` was when the chain had `height` blocks; versions that only a policy gave are not told apart.
+
+    Args:
+        state: replayed at least that far.
+        height: number of blocks.
+        written: returns what the transaction of a version wrote; past values are not kept in memory.
+    """
+
+    def __init__(self, state: State, height: int, *, written: Callable[[Version], Response]) -> None:
+        self._state = state
+        self._end: Version = (height, 0)
+        self._written = written
+
+    def get(self, key: str) -> Stored | None:
+        stored = self._state.get(key)
+        if stored is not None and stored.version < self._end:
+            return stored
+        versions = self._state.past.get(key, [])
+        index = bisect_left(versions, self._end)
+        if index == 0:
+            return None
+        version = versions[index - 1]
+        value = self._written(version).writes[key]
+        return None if value is None else Stored(value, version)
+
+    def range(self, start: str, end: str) -> Iterator[tuple[str, Stored]]:
+        for key in self._state.names(start, end):
+            stored = self.get(key)
+            if stored is not None:
+                yield key, stored
+
+    def private(self, place: Place) -> Hashed | None:
+        before = [one for one in self._state.private_past.get(place, []) if one[0] < self._end]
+        if not before:
+            return None
+        version, value_hash = before[-1]
+        return None if value_hash is None else Hashed(value_hash, version)

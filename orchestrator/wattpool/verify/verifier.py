@@ -1,0 +1,484 @@
+"""The check itself: both chains from their genesis, block by block, every contract run again, then the tables.
+
+Blocks are checked in the order of the channels' names, except that a transaction which queried another channel is
+checked behind the blocks that it could see there.
+"""
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+
+from wattpool.ledgers import block
+from wattpool.ledgers.block import FORMAT_VERSION, Code, Genesis, Installed, Malformed, Response, Transaction, Version
+from wattpool.ledgers.certificates import CertificateRefused, Member, read_member
+from wattpool.verify.execution import Execution, Misused, Purged, Transient, Unprotected, difference, hash_key
+from wattpool.verify.file import LedgerFile, Place, TransactionRow
+from wattpool.verify.laws import Laws
+from wattpool.verify.report import Broken, ChannelReport, Report, Violated, Violation, ViolationKind
+from wattpool.verify.state import State, StateAt, View
+from wattpool.verify.tables import require_tables
+from wattpool.verify.validation import TIME_WINDOW_S, BlockRules, versions_read
+from wattpool_chaincode import contract, ledger
+from wattpool_chaincode.chaincode import Chaincode
+from wattpool_chaincode.context import Submitter
+from wattpool_chaincode.records import codec
+from wattpool_chaincode.refusal import Refused
+
+# Told how many transactions are checked, of how many.
+Progress = Callable[[int, int], None]
+
+CHAINCODES: Mapping[str, Chaincode] = {contract.CHANNEL: contract.CONTRACT, ledger.CHANNEL: ledger.LEDGER}
+
+
+def verify(
+    directory: Path, *, chaincodes: Mapping[str, Chaincode] = CHAINCODES, progress: Progress | None = None
+) -> Report:
+    """Check the ledger in `directory`, which may be open for writing, as it is now.
+
+    Args:
+        directory: of an embedded ledger; nothing is written there.
+        chaincodes: by channel; the laws of tokens and energy are those of Wattpool's own, and hold for these alone.
+        progress: told of every transaction.
+
+    Returns:
+        What holds, and the first violation.
+
+    Raises:
+        ForeignLedger: if there is no ledger in the directory.
+    """
+    file = LedgerFile(directory)
+    verifier = _Verifier(file, chaincodes, progress)
+    violation = None
+    try:
+        verifier.run()
+    except Violated as error:
+        violation = error.violation
+    except Broken as error:
+        violation = Violation(what=error.what, detail=error.detail)
+    except sqlite3.DatabaseError as error:
+        violation = Violation(what=ViolationKind.FILE, detail=f"the database cannot be read: {error}")
+    finally:
+        file.close()
+    return Report(channels={name: chain.report() for name, chain in verifier.chains.items()}, violation=violation)
+
+
+@dataclass(kw_only=True)
+class _Chain:
+    """A channel as far as it is checked.
+
+    Attributes:
+        channel: its name.
+        installed: name and policy of its chaincode, as the genesis has them.
+        chaincode: its contract.
+        tip_hash: of the last block, or of the genesis.
+        laws: those of the ledger chain.
+        ids: of all transactions.
+        times: of the proposals, by block and position.
+    """
+
+    channel: str
+    installed: Installed
+    chaincode: Chaincode
+    tip_hash: str
+    state: State
+    laws: Laws | None
+    ids: set[str] = field(default_factory=set)
+    times: list[list[int]] = field(default_factory=list)
+    height: int = 0
+    transactions: int = 0
+    unrepeatable: int = 0
+    is_busy: bool = False
+
+    def report(self) -> ChannelReport:
+        return ChannelReport(
+            blocks=self.height,
+            transactions=self.transactions,
+            unrepeatable=self.unrepeatable,
+            tip_hash=self.tip_hash if self.height else None,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Header:
+    """A block without its transactions."""
+
+    data: bytes
+    number: int
+    previous_hash: str
+    data_hash: str
+    codes: tuple[Code, ...]
+
+
+class _Verifier:
+    def __init__(self, file: LedgerFile, chaincodes: Mapping[str, Chaincode], progress: Progress | None) -> None:
+        self.chains: dict[str, _Chain] = {}
+        self._file = file
+        self._chaincodes = chaincodes
+        self._progress = progress
+        self._members: dict[str, Member] = {}
+        self._heights: dict[str, int] = {}
+        self._total = 0
+        self._done = 0
+        self._purges: dict[str, dict[Place, Version]] = {}
+
+    def run(self) -> None:
+        """Check everything.
+
+        Raises:
+            Broken: what concerns the whole ledger.
+            Violated: what is wrong in a block or in a table.
+        """
+        self._file.require_intact()
+        genesis = self._read_genesis()
+        self._members = _read_members(self._file, genesis)
+        self._heights = self._file.heights()
+        self._total = self._file.transaction_count()
+        unknown = sorted(set(self._heights) - set(genesis.chaincodes))
+        if unknown:
+            raise Broken(ViolationKind.GENESIS, f"there is a channel {unknown[0]!r}, which the genesis does not name")
+        for channel, installed in sorted(genesis.chaincodes.items()):
+            self.chains[channel] = self._new_chain(channel, installed, genesis)
+        for channel, chain in self.chains.items():
+            self._advance(chain, self._heights.get(channel, 0))
+        require_tables(self._file, {channel: chain.state for channel, chain in self.chains.items()})
+
+    def _read_genesis(self) -> Genesis:
+        data = self._file.genesis()
+        if data is None:
+            raise Broken(ViolationKind.GENESIS, "there is no genesis")
+        try:
+            genesis = Genesis.decode(data)
+        except Malformed as error:
+            raise Broken(ViolationKind.GENESIS, str(error)) from error
+        if genesis.version != FORMAT_VERSION:
+            raise Broken(ViolationKind.GENESIS, f"the format is {genesis.version}; {FORMAT_VERSION} was expected")
+        expected = {name: Installed(name=one.name, policy=one.policy) for name, one in self._chaincodes.items()}
+        if genesis.chaincodes != expected:
+            raise Broken(ViolationKind.GENESIS, "channels, chaincodes or policies are not those of this program")
+        return genesis
+
+    def _new_chain(self, channel: str, installed: Installed, genesis: Genesis) -> _Chain:
+        state = State()
+        chaincode = self._chaincodes[channel]
+
+        def private(place: Place) -> bytes:
+            hashed = state.private(place)
+            if hashed is None:
+                raise LookupError(place)
+            return self._private_value(channel, place, hashed.version)
+
+        is_ledger = (channel, installed.name) == (ledger.CHANNEL, ledger.LEDGER.name)
+        return _Chain(
+            channel=channel,
+            installed=installed,
+            chaincode=chaincode,
+            tip_hash=genesis.hash,
+            state=state,
+            laws=Laws(state, private) if is_ledger else None,
+        )
+
+    # Blocks
+
+    def _advance(self, chain: _Chain, height: int) -> None:
+        """Check the blocks of `chain` up to `height`."""
+        chain.is_busy = True
+        while chain.height < height:
+            try:
+                self._check_block(chain)
+            except Broken as error:
+                raise Violated(
+                    Violation(what=error.what, detail=error.detail, channel=chain.channel, block=chain.height)
+                ) from error
+        chain.is_busy = False
+
+    def _check_block(self, chain: _Chain) -> None:
+        header = self._read_header(chain)
+        rows = self._file.transactions(chain.channel, chain.height)
+        if header.previous_hash != chain.tip_hash:
+            raise Broken(
+                ViolationKind.PREVIOUS_HASH,
+                f"the block before is given as {header.previous_hash}; {chain.tip_hash} was expected",
+            )
+        data_hash = block.data_hash([row.data for row in rows])
+        if header.data_hash != data_hash:
+            raise Broken(
+                ViolationKind.DATA_HASH,
+                f"the hash of the transactions is {data_hash}; {header.data_hash} is on the block",
+            )
+        if len(header.codes) != len(rows):
+            raise Broken(ViolationKind.CODE, f"{len(header.codes)} codes for {len(rows)} transactions")
+        rules = BlockRules(chaincode=chain.installed, state=chain.state, members=self._members, ids=chain.ids)
+        chain.times.append([])
+        for position, (row, code) in enumerate(zip(rows, header.codes, strict=True)):
+            try:
+                self._check_transaction(chain, rules, position, row, code)
+            except Broken as error:
+                raise Violated(
+                    Violation(
+                        what=error.what,
+                        detail=error.detail,
+                        channel=chain.channel,
+                        block=chain.height,
+                        transaction=row.id,
+                    )
+                ) from error
+            self._done += 1
+            if self._progress is not None:
+                self._progress(self._done, self._total)
+        chain.height += 1
+        chain.transactions += len(rows)
+        chain.tip_hash = codec.content_id(header.data)
+
+    def _read_header(self, chain: _Chain) -> _Header:
+        data = self._file.header(chain.channel, chain.height)
+        if data is None:
+            raise Broken(ViolationKind.NUMBER, "the block is missing")
+        header = _decode_header(data, chain.channel)
+        if header.number != chain.height:
+            raise Broken(ViolationKind.NUMBER, f"the block has the number {header.number}")
+        return header
+
+    # Transactions
+
+    def _check_transaction(
+        self, chain: _Chain, rules: BlockRules, position: int, row: TransactionRow, code: Code
+    ) -> None:
+        transaction = _decode(row.data)
+        is_event = code is Code.VALID and transaction.response.event is not None
+        stated = TransactionRow(position, transaction.id, code.value, is_event, row.data)
+        if row != stated:
+            raise Broken(ViolationKind.INDEX, f"{row[:4]} stands beside the transaction; {stated[:4]} was expected")
+        if transaction.proposal.channel != chain.channel:
+            raise Broken(ViolationKind.TRANSACTION_ID, f"it was proposed for channel {transaction.proposal.channel!r}")
+        rules.require_code(transaction, code)
+        chain.times[-1].append(transaction.proposal.time_utc)
+        if code is Code.VALID:
+            self._check_effect(chain, (chain.height, position), transaction)
+
+    def _check_effect(self, chain: _Chain, version: Version, transaction: Transaction) -> None:
+        """Check what a valid transaction did, and let it take effect."""
+        response = transaction.response
+        _require_time(chain, transaction)
+        self._require_private_data(chain.channel, version, response)
+        try:
+            different = difference(response, self._repeat(chain, version, transaction))
+        except Purged:
+            chain.unrepeatable += 1
+        except Unprotected as error:
+            if response.written or response.private_writes:
+                raise Broken(
+                    ViolationKind.EXECUTION, f"run again, the contract asks for {error}, and writes"
+                ) from error
+            chain.unrepeatable += 1
+        else:
+            if different is not None:
+                raise Broken(ViolationKind.EXECUTION, different)
+        before = {key: _value(chain.state, key) for key in response.writes}
+        chain.state.apply(version, response)
+        if chain.laws is not None:
+            chain.laws.check(transaction, before)
+
+    def _repeat(self, chain: _Chain, version: Version, transaction: Transaction) -> Response:
+        """Run the contract again.
+
+        Raises:
+            Broken: execution, number.
+            Purged: if what it needs is gone.
+            Unprotected: if its answer proves nothing.
+        """
+        proposal = transaction.proposal
+        creator = self._members[proposal.creator]
+        execution = Execution(
+            proposal,
+            submitter=Submitter(msp_id=creator.msp_id, attributes=creator.attributes),
+            transient=self._transient(chain, version, transaction),
+            channel=chain.channel,
+            view=chain.state,
+            private_value=self._private_value,
+            others={name: self._other(chain, name, height) for name, height in transaction.response.heights.items()},
+        )
+        try:
+            return execution.response(chain.chaincode.invoke(execution, proposal.function, proposal.argument))
+        except (Purged, Unprotected, sqlite3.DatabaseError):
+            raise
+        except Refused as error:
+            raise Broken(ViolationKind.EXECUTION, f"run again, the contract refuses: {error}") from error
+        except Exception as error:
+            # A contract whose invariant is broken raises anything; on a ledger that holds, none does.
+            detail = f"run again, the contract fails: {type(error).__name__}: {error}"
+            raise Broken(ViolationKind.EXECUTION, detail) from error
+
+    def _other(self, chain: _Chain, channel: str, height: int) -> tuple[int, View, Chaincode]:
+        """Return what a transaction of `chain` could see of another channel when that had `height` blocks."""
+        other = self.chains.get(channel)
+        if other is None or other is chain:
+            raise Broken(ViolationKind.EXECUTION, f"it records a query of channel {channel!r}")
+        if height > self._heights.get(channel, 0):
+            raise Broken(
+                ViolationKind.NUMBER,
+                f"it saw {height} blocks of channel {channel!r}, which has {self._heights.get(channel, 0)}",
+            )
+        if other.height < height:
+            if other.is_busy:
+                raise Broken(ViolationKind.EXECUTION, f"it saw block {height - 1} of channel {channel!r}, which saw it")
+            self._advance(other, height)
+        return (
+            height,
+            StateAt(other.state, height, written=lambda version: self._written(channel, version)),
+            other.chaincode,
+        )
+
+    def _written(self, channel: str, version: Version) -> Response:
+        return Transaction.decode(self._file.transaction(channel, version)).response
+
+    # Private data
+
+    def _transient(self, chain: _Chain, version: Version, transaction: Transaction) -> Transient:
+        """Find transient data where contracts keep it by convention: under its name, in a private collection."""
+        written = {(one.collection, one.key_hash): one.value_hash for one in transaction.response.private_writes}
+
+        def find(name: str, value_hash: str) -> bytes:
+            key_hash = hash_key(name)
+            for collection in [*dict.fromkeys(collection for collection, _ in written), *chain.state.collections]:
+                place = (collection, key_hash)
+                if written.get(place) == value_hash:
+                    return self._private_value(chain.channel, place, version)
+                for past, past_hash in chain.state.private_past.get(place, []):
+                    if past_hash == value_hash:
+                        return self._private_value(chain.channel, place, past)
+            raise Misused(f"the transient value {name!r} is kept nowhere")
+
+        return Transient(transaction.proposal.transient, find)
+
+    def _private_value(self, channel: str, place: Place, version: Version) -> bytes:
+        row = self._file.private_value(channel, place, version)
+        if row is None:
+            raise Purged
+        return row[1]
+
+    def _require_private_data(self, channel: str, version: Version, response: Response) -> None:
+        """Check that the private values of a transaction are kept, unless they are purged later."""
+        for write in response.private_writes:
+            if write.value_hash is None:
+                continue
+            place = (write.collection, write.key_hash)
+            row = self._file.private_value(channel, place, version)
+            if row is None:
+                if self._last_purge(channel, place) <= version:
+                    raise Broken(
+                        ViolationKind.PRIVATE_DATA, f"the private value of key hash {write.key_hash} is missing"
+                    )
+            elif tuple(sha256(one).hexdigest() for one in row) != (write.key_hash, write.value_hash):
+                raise Broken(
+                    ViolationKind.PRIVATE_DATA,
+                    f"the private value {_readable(row[0])} is not the one whose hash is written",
+                )
+
+    def _last_purge(self, channel: str, place: Place) -> Version:
+        """Return the version of the last purge of a private value, looked up in the blocks to come."""
+        if channel not in self._purges:
+            purges: dict[Place, Version] = {}
+            for version, data in self._file.valid_transactions(channel):
+                try:
+                    writes = _decode(data).response.private_writes
+                except Broken:
+                    # Purges nothing, and is named when its turn comes.
+                    continue
+                purges |= {(one.collection, one.key_hash): version for one in writes if one.value_hash is None}
+            self._purges[channel] = purges
+        return self._purges[channel].get(place, (-1, 0))
+
+
+def _read_members(file: LedgerFile, genesis: Genesis) -> dict[str, Member]:
+    """Return all who may sign, by fingerprint of their certificates, each checked against its root."""
+    roots: dict[str, x509.Certificate] = {}
+    for msp_id, root_pem in genesis.organisations.items():
+        try:
+            roots[msp_id] = x509.load_pem_x509_certificate(root_pem.encode())
+        except ValueError as error:
+            raise Broken(ViolationKind.GENESIS, f"the root certificate of {msp_id} cannot be read: {error}") from error
+    members = {}
+    for stated, msp_id, pem in file.certificates():
+        if msp_id not in roots:
+            raise Broken(
+                ViolationKind.CERTIFICATE, f"certificate {stated} is of {msp_id!r}, which the genesis does not name"
+            )
+        try:
+            member = read_member(pem, msp_id=msp_id, root=roots[msp_id])
+        except CertificateRefused as error:
+            raise Broken(ViolationKind.CERTIFICATE, f"certificate {stated}: {error}") from error
+        if (member.fingerprint, member.pem) != (stated, pem):
+            raise Broken(ViolationKind.CERTIFICATE, f"certificate {member.fingerprint} is kept as {stated}")
+        members[stated] = member
+    return members
+
+
+def _decode_header(data: bytes, channel: str) -> _Header:
+    try:
+        value: Any = codec.decode(data)
+        header = _Header(
+            data=data,
+            number=value["number"],
+            previous_hash=value["previous_hash"],
+            data_hash=value["data_hash"],
+            codes=tuple(Code(code) for code in value["codes"]),
+        )
+        again = block.encode_header(
+            channel=channel,
+            number=header.number,
+            previous_hash=header.previous_hash,
+            data_hash=header.data_hash,
+            codes=header.codes,
+        )
+    except (ValueError, LookupError, TypeError) as error:
+        raise Broken(ViolationKind.MALFORMED, f"not the header of a block: {error}") from error
+    if again != data:
+        raise Broken(ViolationKind.MALFORMED, f"not the header of a block of channel {channel!r}")
+    return header
+
+
+def _decode(data: bytes) -> Transaction:
+    """Read a transaction, with all its fields of the types that the checks compare and look up."""
+    try:
+        transaction = Transaction.decode(data)
+    except Malformed as error:
+        raise Broken(ViolationKind.MALFORMED, str(error)) from error
+    proposal, response = transaction.proposal, transaction.response
+    texts = [proposal.channel, proposal.chaincode, proposal.function, proposal.creator, proposal.id]
+    texts += [response.proposal_hash, *proposal.transient.values()]
+    texts += [endorsement.endorser for endorsement in transaction.endorsements]
+    texts += [text for read in response.private_reads for text in (read.collection, read.key_hash)]
+    texts += [text for write in response.private_writes for text in (write.collection, write.key_hash)]
+    texts += [text for one in response.ranges for text in (one.start, one.end)]
+    numbers = [proposal.time_utc, *response.heights.values()]
+    for version in versions_read(response):
+        numbers += version
+    if not (all(isinstance(text, str) for text in texts) and all(type(number) is int for number in numbers)):
+        raise Broken(ViolationKind.MALFORMED, "a field is of another type than the format says")
+    return transaction
+
+
+def _require_time(chain: _Chain, transaction: Transaction) -> None:
+    """Check that a valid transaction was not proposed before what it read.
+
+    Its time, and that of what it read, lie in the window around the endorsers' clocks, which do not go back.
+    """
+    time_utc = transaction.proposal.time_utc
+    for number, position in versions_read(transaction.response):
+        read_utc = chain.times[number][position]
+        if time_utc < read_utc - 2 * TIME_WINDOW_S:
+            raise Broken(ViolationKind.TIME, f"proposed at {time_utc}, though it read what was proposed at {read_utc}")
+
+
+def _value(state: State, key: str) -> bytes | None:
+    stored = state.get(key)
+    return None if stored is None else stored.value
+
+
+def _readable(data: bytes) -> str:
+    return repr(data.decode(errors="replace"))

@@ -1,0 +1,100 @@
+from enum import StrEnum
+from typing import Any
+
+import pytest
+
+from community import RULES, TARIFF, Community, Home, public_key_of, tariff, unfounded
+from wattpool_chaincode.chaincode import CallRefusal
+from wattpool_chaincode.contract.refusals import ContractRefusal
+from wattpool_chaincode.contract.rules import MAX_PRICE_UT_PER_KWH, Tariff
+from wattpool_chaincode.organisations import AGGREGATOR, DSO, MEMBERS, PRICES_AND_MONEY
+
+ANN = Home(name="ann")
+
+
+@pytest.fixture
+def community() -> Community:
+    return Community([ANN])
+
+
+def test_founding_again_with_the_same_rules_changes_nothing(community: Community) -> None:
+    before = community.snapshot()
+    assert community.contract("found", **RULES) == {"version": 1}
+    assert community.snapshot() == before
+    assert community.contract("rules", version=1) == RULES
+
+
+def test_only_aggregator_and_members_together_can_write_rules_and_tariffs(community: Community) -> None:
+    policies = community.network.states["contract"].policies
+    assert policies["rules/000001"] == policies["tariff/standard"] == PRICES_AND_MONEY
+
+
+REFUSED: list[tuple[str, str, dict[str, Any], StrEnum]] = [
+    ("found", DSO, {}, CallRefusal.ARGUMENT_MALFORMED),
+    ("found", DSO, {**RULES, "period_s": 600}, ContractRefusal.NOT_AUTHORISED),
+    ("found", MEMBERS, RULES, ContractRefusal.NOT_AUTHORISED),
+    ("found", AGGREGATOR, {**RULES, "period_s": 600}, ContractRefusal.ALREADY_FOUNDED),
+    ("set_tariff", DSO, {**tariff("standard"), "name": ""}, CallRefusal.ARGUMENT_MALFORMED),
+    ("set_tariff", DSO, tariff("standard"), ContractRefusal.NOT_AUTHORISED),
+    ("rules", DSO, {}, CallRefusal.ARGUMENT_MALFORMED),
+    ("rules", DSO, {"version": 0}, ContractRefusal.NOT_FOUNDED),
+    ("rules", DSO, {"version": 2}, ContractRefusal.NOT_FOUNDED),
+]
+
+
+@pytest.mark.parametrize(("function", "by", "argument", "reason"), REFUSED)
+def test_what_breaks_a_rule_is_refused_by_name(
+    community: Community, function: str, by: str, argument: dict[str, Any], reason: StrEnum
+) -> None:
+    assert community.refusal("contract", function, by=by, **argument) is reason
+
+
+def test_there_are_no_tariffs_before_the_community() -> None:
+    community = unfounded()
+    assert community.refusal("contract", "set_tariff", by=DSO, **tariff("a")) is ContractRefusal.NOT_AUTHORISED
+    assert community.refusal("contract", "set_tariff", **tariff("a")) is ContractRefusal.NOT_FOUNDED
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("community", "two words"),
+        ("period_s", 0),
+        ("period_s", 7_000),
+        ("period_s", True),
+        ("clock", "sundial"),
+        ("mechanism", "lottery"),
+        ("alpha_ut_per_kwh", -1),
+        ("beta_ut_per_kwh", MAX_PRICE_UT_PER_KWH + 1),
+        ("fee_feeder_ut_per_kwh", "10"),
+        ("fee_community_ut_per_kwh", None),
+        ("gate_lead_s", -1),
+        ("report_due_s", 1 << 53),
+        ("seal_key", public_key_of("seal").upper()),
+    ],
+)
+def test_rules_out_of_bounds_are_refused(name: str, value: object) -> None:
+    refused = unfounded().refusal("contract", "found", **{**RULES, name: value})
+    assert refused is CallRefusal.ARGUMENT_MALFORMED
+
+
+def test_the_retail_price_is_energy_network_and_levies_together() -> None:
+    assert Tariff(**TARIFF).retail_ut_per_kwh == 300_000
+
+
+@pytest.mark.parametrize(("feed_in", "is_refused"), [(299_999, False), (300_000, True), (300_001, True)])
+def test_a_feed_in_price_is_below_the_retail_price(community: Community, feed_in: int, *, is_refused: bool) -> None:
+    argument = tariff("standard", feed_in_ut_per_kwh=feed_in)
+    if is_refused:
+        assert community.refusal("contract", "set_tariff", **argument) is CallRefusal.ARGUMENT_MALFORMED
+    else:
+        assert community.contract("set_tariff", **argument) is None
+
+
+def test_a_new_tariff_counts_from_the_next_roster_on(community: Community) -> None:
+    digest = community.contract("roster", version=1)["pages"][0]
+    community.contract("set_tariff", **tariff("standard", energy_ut_per_kwh=250_000))
+    assert community.contract("roster_page", page=digest)[0]["retail_ut_per_kwh"] == 300_000
+    assert community.publish() == 2
+    digest = community.contract("roster", version=2)["pages"][0]
+    assert community.contract("roster_page", page=digest)[0]["retail_ut_per_kwh"] == 400_000

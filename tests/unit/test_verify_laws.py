@@ -1,0 +1,257 @@
+"""The laws are checked on whatever the ledger chain's contract writes: here on what a toy was told to write."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from community import Community, Home, identity_of, public_key_of, signed
+from ledger.toy import CHAINCODES, submit
+from wattpool.ledgers.embedded import EmbeddedLedger
+from wattpool.ledgers.port import Call
+from wattpool.verify import Violation, ViolationKind, verify
+from wattpool_chaincode.contract import CONTRACT
+from wattpool_chaincode.ledger import LEDGER
+from wattpool_chaincode.organisations import AGGREGATOR
+from wattpool_chaincode.records import codec, merkle
+from wattpool_chaincode.records.ocmf import NO_HASH
+from wattpool_chaincode.records.period import Period
+
+FIRST = Period(1_489_968_000)
+
+PERIOD = f"{FIRST.start_utc:011}"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[EmbeddedLedger]:
+    with EmbeddedLedger.create(tmp_path / "toy", community="toy", chaincodes=CHAINCODES) as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def violation(tmp_path: Path) -> Callable[[], Violation | None]:
+    return lambda: verify(tmp_path / "toy", chaincodes=CHAINCODES).violation
+
+
+def put(key: str, value: object) -> list[Any]:
+    return ["put", key, codec.encode(value).decode()]
+
+
+def supply(bought_ut: int, redeemed_ut: int = 0) -> list[Any]:
+    return put("supply", {"bought_ut": bought_ut, "redeemed_ut": redeemed_ut})
+
+
+def wallet(name: str, balance_ut: int) -> list[Any]:
+    return put(f"wallet/{name}", {"balance_ut": balance_ut, "counter": 0})
+
+
+def phase(name: str) -> list[Any]:
+    return put(f"period/{PERIOD}", {"phase": name, "roster": 1})
+
+
+def deal(escrow_ut: int) -> list[Any]:
+    return put(f"deal/{PERIOD}", {"escrow_ut": escrow_ut})
+
+
+def settled(page: int, out_ut: int) -> list[Any]:
+    return put(f"settled/{PERIOD}/{page:04}", {"out_ut": out_ut})
+
+
+@pytest.mark.parametrize(
+    ("transactions", "broken"),
+    [
+        ([[supply(9), wallet("a", 9)]], None),
+        ([[supply(9), wallet("a", 9)], [wallet("a", 4), wallet("b", 5)]], None),
+        ([[supply(9), wallet("a", 9)], [wallet("a", 4), wallet("b", 6)]], 1),
+        ([[supply(9), wallet("a", 9)], [wallet("a", 5), supply(9, 4)]], None),
+        ([[supply(9), wallet("a", 9)], [wallet("a", 5), supply(9, 3)]], 1),
+        ([[wallet("a", 1)]], 0),
+        ([[supply(9), put("move/0000001", {"deposit_ut": 9, "withdraw_ut": 3})]], None),
+        (
+            [
+                [supply(9), put("move/0000001", {"deposit_ut": 9})],
+                [["delete", "move/0000001"], put("purse/0000", [4, 5])],
+            ],
+            None,
+        ),
+        ([[supply(9), put("move/0000001", {"deposit_ut": 9})], [["delete", "move/0000001"]]], 1),
+        ([[supply(9), put("purse/0000", [9])], [put("purse/0000", [2]), deal(7), phase("active")]], None),
+        ([[supply(9), put("purse/0000", [9])], [put("purse/0000", [2]), deal(6), phase("active")]], 1),
+        (
+            [[supply(9), deal(9)], [settled(0, 4), put("purse/0000", [4])], [settled(1, 3), put("purse/0001", [3])]],
+            None,
+        ),
+        ([[supply(9), deal(9)], [settled(0, 4), put("purse/0000", [4])], [phase("final"), put("fees", 5)]], None),
+        ([[supply(9), deal(9)], [settled(0, 4), put("purse/0000", [4])], [phase("final"), put("fees", 4)]], 2),
+        ([[supply(9), deal(9)], [deal(0), put("purse/0000", [9])]], None),
+        ([[supply(9), deal(9)], [deal(0), put("purse/0000", [10])]], 1),
+    ],
+)
+def test_tokens_held_are_those_bought_and_not_redeemed(
+    ledger: EmbeddedLedger,
+    violation: Callable[[], Violation | None],
+    transactions: list[list[Any]],
+    broken: int | None,
+) -> None:
+    for steps in transactions:
+        submit(ledger, *steps)
+    found = violation()
+    assert (found and (found.what, found.block)) == (None if broken is None else (ViolationKind.TOKENS, broken))
+
+
+STATEMENTS = [
+    {"slot": 0, "bought_wh": 0, "sold_wh": 70, "import_wh": 0, "export_wh": 80},
+    {"slot": 1, "bought_wh": 70, "sold_wh": 0, "import_wh": 90, "export_wh": 0},
+    {"slot": 2, "bought_wh": 0, "sold_wh": 0, "import_wh": 50, "export_wh": 0},
+]
+ACCOUNTS = [[0, 0, 70, 0, 0, 7, 0], [1, 70, 0, 7, 0, 0, 0]]
+TRADES = [["feeder", 1, 0, 75, 70, 7, 0, 100_000]]
+LEAVES = [codec.content_id(codec.encode(one)) for one in STATEMENTS]
+ROOT = merkle.root([bytes.fromhex(leaf) for leaf in LEAVES]).hex()
+
+
+def finalise(
+    ledger: EmbeddedLedger,
+    *,
+    statements: list[dict[str, int]] = STATEMENTS,
+    page: Mapping[str, Any] | None = None,
+    result: Mapping[str, Any] | None = None,
+    keeps_leaves: bool = False,
+) -> None:
+    leaves = LEAVES if keeps_leaves else [codec.content_id(codec.encode(one)) for one in statements]
+    settled = {"accounts": ACCOUNTS, "leaves": leaves, "out_ut": 0, "trades": TRADES, **(page or {})}
+    root = merkle.root([bytes.fromhex(leaf) for leaf in settled["leaves"]]).hex()
+    private = codec.encode({"salt": "", "statements": statements}).decode()
+    name = f"statement/{PERIOD}/0000"
+    submit(ledger, put(f"settled/{PERIOD}/0000", settled), ["put_private", name], transient={name: private})
+    submit(ledger, put(f"result/{PERIOD}", {"root": root, "traded_wh": 70, **(result or {})}))
+
+
+def changed(slot: int, **changes: int) -> list[dict[str, int]]:
+    return [{**one, **changes} if one["slot"] == slot else one for one in STATEMENTS]
+
+
+@pytest.mark.parametrize(
+    ("changes", "holds"),
+    [
+        ({}, True),
+        ({"result": {"traded_wh": 71}}, False),
+        ({"result": {"root": 64 * "0"}}, False),
+        ({"page": {"trades": []}}, False),
+        ({"page": {"accounts": [[0, 0, 71, 0, 0, 7, 0], ACCOUNTS[1]]}}, False),
+        ({"page": {"accounts": [*ACCOUNTS, [3, 0, 0, 0, 0, 0, 0]]}}, False),
+        ({"page": {"accounts": [], "trades": []}, "result": {"traded_wh": 0}}, False),
+        ({"statements": changed(0, export_wh=69)}, False),
+        ({"statements": changed(1, import_wh=69)}, False),
+        ({"statements": changed(1, bought_wh=71)}, False),
+        ({"statements": changed(1, import_wh=91), "keeps_leaves": True}, False),
+    ],
+)
+def test_energy_bought_is_energy_sold_and_no_more_than_measured(
+    ledger: EmbeddedLedger, violation: Callable[[], Violation | None], changes: dict[str, Any], *, holds: bool
+) -> None:
+    finalise(ledger, **changes)
+    found = violation()
+    assert (found and found.what) == (None if holds else ViolationKind.ENERGY)
+
+
+def test_statements_that_were_purged_are_not_asked_for(
+    ledger: EmbeddedLedger, violation: Callable[[], Violation | None]
+) -> None:
+    finalise(ledger, statements=changed(1, import_wh=91), keeps_leaves=True)
+    submit(ledger, ["purge_private", f"statement/{PERIOD}/0000"])
+    assert violation() is None
+
+
+RESULT = {"root": ROOT, "traded_wh": 70}
+RULES = {"period_s": 900, "seal_key": public_key_of("seal")}
+CONTENT = {"previous": NO_HASH, "result": codec.content_id(codec.encode(RESULT))}
+
+
+def seal(
+    ledger: EmbeddedLedger,
+    content: Mapping[str, Any] = CONTENT,
+    *,
+    signer: str = "seal",
+    period: Period = FIRST,
+    written: Mapping[str, str] | None = None,
+) -> None:
+    pair = signed("seal", signer, dict(content), period=period)
+    sealed = {"previous": content["previous"], "seal": codec.content_id(pair[0].encode()), **(written or {})}
+    steps = [put("roster/000001", {"rules": RULES}), phase("sealed"), put(f"seal/{PERIOD}", sealed)]
+    argument = codec.encode({"seal": pair, "steps": steps})
+    ledger.submit(Call(channel="ledger", function="run", argument=argument), by=AGGREGATOR)
+
+
+@pytest.mark.parametrize(
+    ("changes", "holds"),
+    [
+        ({}, True),
+        ({"content": {**CONTENT, "result": 64 * "1"}}, False),
+        ({"content": {**CONTENT, "previous": 64 * "1"}}, False),
+        ({"signer": "somebody"}, False),
+        ({"period": FIRST.next}, False),
+        ({"written": {"seal": 64 * "1"}}, False),
+        ({"written": {"previous": 64 * "1"}}, False),
+    ],
+)
+def test_a_seal_names_its_period_record_and_the_seal_before(
+    ledger: EmbeddedLedger, violation: Callable[[], Violation | None], changes: dict[str, Any], *, holds: bool
+) -> None:
+    finalise(ledger)
+    seal(ledger, **changes)
+    found = violation()
+    assert (found and found.what) == (None if holds else ViolationKind.SEAL)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [["put", "wallet/a", "no JSON"]],
+        [put("wallet/a", {})],
+        [put(f"period/{PERIOD}", {"phase": "unheard of"})],
+        [put(f"result/{PERIOD}", {"root": ROOT})],
+        [put(f"seal/{PERIOD}", {})],
+        [
+            put(f"settled/{PERIOD}/0000", {"accounts": [], "leaves": LEAVES, "out_ut": 0, "trades": []}),
+            put(f"result/{PERIOD}", {"root": ROOT, "traded_wh": 0}),
+        ],
+    ],
+)
+def test_a_state_that_no_contract_of_ours_writes_is_named(
+    ledger: EmbeddedLedger, violation: Callable[[], Violation | None], steps: list[Any]
+) -> None:
+    submit(ledger, *steps)
+    found = violation()
+    assert found is not None
+    assert found.what is ViolationKind.MALFORMED
+
+
+def test_what_the_contracts_do_in_some_periods_keeps_all_laws(tmp_path: Path) -> None:
+    community = Community([Home(name=name, feeder=feeder) for name, feeder in zip("abcd", "AABB", strict=True)])
+    wishes = {"a": 800, "b": -500, "c": 300, "d": -900}
+    measured = {"a": (0, 700), "b": (600, 0), "c": (0, 350), "d": (100, 0)}
+    assert community.run_period(wishes, measured)["traded_wh"] > 0
+    owner = "a's owner"
+    community.ledger("withdraw", order=community.order(owner, "withdraw", slot=0, amount_ut=1_000))
+    community.open(FIRST.next)
+    payee = identity_of("b's owner")
+    community.ledger("transfer", order=community.order(owner, "transfer", payee=payee, amount_ut=100))
+    community.ledger("redeem", order=community.order(owner, "redeem", amount_ut=900))
+    community.ingest(
+        [community.request(name, wish, period=FIRST.next) for name, wish in wishes.items()], period=FIRST.next
+    )
+    community.fix(FIRST.next)
+    community.ledger("abort", period=FIRST.next.start_utc, reason="test")
+
+    chaincodes = {"contract": CONTRACT, "ledger": LEDGER}
+    with EmbeddedLedger.create(tmp_path / "real", community="demo", chaincodes=chaincodes) as ledger:
+        for call in community.calls:
+            argument, transient = call.argument, call.transient
+            ledger.submit(
+                Call(channel=call.channel, function=call.function, argument=argument, transient=transient), by=call.by
+            )
+    report = verify(tmp_path / "real")
+    assert report.violation is None
+    assert sum(one.transactions for one in report.channels.values()) == len(community.calls)
