@@ -383,22 +383,23 @@ def snapshot(network: MemoryNetwork) -> bytes:
 
 def tokens(network: MemoryNetwork) -> Tokens:
     """Count all tokens, from the keys of the ledger chain alone."""
-    state = {name: codec.decode(value) for name, value in network.states["ledger"].public.items()}
+    state = network.states["ledger"].public
 
     def of(kind: str) -> list[tuple[str, Any]]:
-        return [(name.removeprefix(kind), value) for name, value in state.items() if name.startswith(kind)]
+        found = [(name, value) for name, value in state.items() if name.startswith(kind)]
+        return [(name.removeprefix(kind), codec.decode(value)) for name, value in found]
 
     escrow_ut = 0
     for start, deal in of("deal/"):
         if f"result/{start}" not in state:
             escrow_ut += deal["escrow_ut"] - sum(page["out_ut"] for _, page in of(f"settled/{start}/"))
-    supply = state.get("supply", {"bought_ut": 0, "redeemed_ut": 0})
+    supply = codec.decode(state.get("supply", b'{"bought_ut":0,"redeemed_ut":0}'))
     return Tokens(
         wallets_ut=sum(wallet["balance_ut"] for _, wallet in of("wallet/")),
         deposits_ut=sum(move["deposit_ut"] for _, move in of("move/")),
         purses_ut=sum(sum(page) for _, page in of("purse/")),
         escrow_ut=escrow_ut,
-        fees_ut=state.get("fees", 0),
+        fees_ut=codec.decode(state.get("fees", b"0")),
         issued_ut=supply["bought_ut"] - supply["redeemed_ut"],
     )
 

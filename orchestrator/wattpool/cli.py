@@ -54,9 +54,7 @@ def wattpool() -> None:
 def simulate(  # noqa: PLR0913, PLR0917 -- the options of one command
     profiles: Annotated[Path | None, typer.Option(help="CSV of the homes' energy; default: bundled homes.")] = None,
     community: Annotated[Path | None, typer.Option(help="TOML of feeders, tariffs and fees; see docs.")] = None,
-    pv: Annotated[
-        str | None, typer.Option(help="Homes that keep their panels, with commas; default: half.")
-    ] = None,
+    pv: Annotated[str | None, typer.Option(help="Homes that keep their panels, with commas; default: half.")] = None,
     days: Annotated[int, typer.Option(help="How many days.", min=1)] = 1,
     start: Annotated[str | None, typer.Option(help="Start in UTC, such as 2017-05-05T07:00:00Z.")] = None,
     period: Annotated[int, typer.Option(help="Length of a market period in seconds.")] = DEFAULT_LENGTH_S,
@@ -153,6 +151,7 @@ def _progress(console: Console) -> Progress:
         TextColumn("ETA"),
         TimeRemainingColumn(),
         console=console,
+        disable=not console.is_terminal,
     )
 
 

@@ -80,6 +80,7 @@ REFUSED: list[tuple[str, dict[str, Any], StrEnum]] = [
     ("publish_page", {"page": -1}, CallRefusal.ARGUMENT_MALFORMED),
     ("publish_page", {"page": 1}, ContractRefusal.PAGE_UNKNOWN),
     ("publish_roster", {"version": 1}, CallRefusal.ARGUMENT_MALFORMED),
+    ("publish_roster", {}, ContractRefusal.PAGE_MISSING),
     ("roster", {"version": "1"}, CallRefusal.ARGUMENT_MALFORMED),
     ("roster", {"version": 0}, ContractRefusal.ROSTER_UNKNOWN),
     ("roster", {"version": 2}, ContractRefusal.ROSTER_UNKNOWN),
@@ -92,6 +93,8 @@ REFUSED: list[tuple[str, dict[str, Any], StrEnum]] = [
 def test_what_breaks_a_rule_is_refused_by_name(
     community: Community, function: str, argument: dict[str, Any], reason: StrEnum
 ) -> None:
+    # Cy has a slot that no page holds yet.
+    community.admit(CY)
     assert community.refusal("contract", function, **argument) is reason
 
 

@@ -141,6 +141,8 @@ APPROVALS_REFUSED: list[tuple[str, str, StrEnum]] = [
     (MEMBERS, "ann", CallRefusal.ARGUMENT_MALFORMED),
     (MEMBERS, identity_of("eve"), ContractRefusal.NOT_AUTHORISED),
     (DSO, identity_of("eve"), ContractRefusal.DEVICE_UNKNOWN),
+    # A connection is measured by one meter; the DSO has approved the spare one already.
+    (AGGREGATOR, identity_of(SPARE), ContractRefusal.CONNECTION_TAKEN),
 ]
 
 
@@ -148,14 +150,9 @@ APPROVALS_REFUSED: list[tuple[str, str, StrEnum]] = [
 def test_an_approval_that_breaks_a_rule_is_refused_by_name(
     community: Community, by: str, identity: str, reason: StrEnum
 ) -> None:
-    assert community.refusal("contract", "approve_device", by=by, device=identity) is reason
-
-
-def test_a_connection_is_measured_by_one_meter(community: Community) -> None:
     community.contract("register_device", **SPARE_DEVICE)
     community.contract("approve_device", by=DSO, device=identity_of(SPARE))
-    refused = community.refusal("contract", "approve_device", device=identity_of(SPARE))
-    assert refused is ContractRefusal.CONNECTION_TAKEN
+    assert community.refusal("contract", "approve_device", by=by, device=identity) is reason
 
 
 def test_a_void_meter_is_not_approved_even_where_another_measures(community: Community) -> None:

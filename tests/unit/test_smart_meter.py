@@ -48,10 +48,7 @@ def state(name: str, *, counter: int = 1, **changes: Any) -> list[str]:
     ],
 )
 def test_the_goal_follows_the_flow_and_an_alert_goes_first(
-    household_power_w: int,
-    power_flow_w: int,
-    tamper: bool,
-    expected: Status,  # noqa: FBT001
+    *, household_power_w: int, power_flow_w: int, tamper: bool, expected: Status
 ) -> None:
     meter = replace(METER, household_power_w=household_power_w, power_flow_w=power_flow_w, tamper=tamper)
     assert status(meter) is expected
@@ -120,6 +117,6 @@ def test_a_tampered_meter_is_void_for_ever_and_trades_no_more(community: Communi
 
 def test_calls_that_break_a_rule_are_refused_by_name(community: Community) -> None:
     assert community.refusal("contract", "meter", meter=identity_of("eve")) is ContractRefusal.DEVICE_UNKNOWN
-    too_many = [[]] * (MAX_STATES + 1)
+    too_many = [None] * (MAX_STATES + 1)
     assert community.refusal("contract", "update_meters", states=too_many) is CallRefusal.ARGUMENT_MALFORMED
     assert unfounded().refusal("contract", "update_meters", states=[]) is ContractRefusal.NOT_FOUNDED

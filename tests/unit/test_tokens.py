@@ -13,7 +13,7 @@ from wattpool_chaincode.ledger.refusals import LedgerRefusal
 from wattpool_chaincode.organisations import AGGREGATOR, DSO, MEMBERS, PRICES_AND_MONEY
 
 ANN, BOB = "ann's owner", "bob's owner"
-PAYMENT = {"party": identity_of(ANN), "amount_ut": 1_000, "reference": "bank-1"}
+PAYMENT: dict[str, Any] = {"party": identity_of(ANN), "amount_ut": 1_000, "reference": "bank-1"}
 
 
 @pytest.fixture

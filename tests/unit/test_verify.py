@@ -11,9 +11,10 @@ from wattpool.ledgers import block
 from wattpool.ledgers.block import Code, Emitted, PrivateWrite, Transaction
 from wattpool.ledgers.certificates import Authority, Role
 from wattpool.ledgers.embedded import EmbeddedLedger
-from wattpool.ledgers.port import ForeignLedger
+from wattpool.ledgers.port import Call, ForeignLedger
 from wattpool.verify import Report, Violation, ViolationKind, verify
 from wattpool_chaincode.chaincode import Chaincode
+from wattpool_chaincode.context import Context
 from wattpool_chaincode.organisations import AGGREGATOR, DSO, MEMBERS, TWO_OF_THREE
 from wattpool_chaincode.records import codec
 
@@ -378,6 +379,8 @@ KEPT = "(SELECT key_hash FROM private_data WHERE key = CAST('kept' AS BLOB))"
         (sql("DELETE FROM state"), K.STATE, None),
         (sql("INSERT INTO state VALUES ('ledger', CAST('aa' AS BLOB), 0, 0, x'31')"), K.STATE, None),
         (sql("INSERT INTO state VALUES ('other', CAST('aa' AS BLOB), 0, 0, x'31')"), K.STATE, None),
+        (sql("INSERT INTO state VALUES (NULL, x'61', 0, 0, x'31')"), K.STATE, None),
+        (sql("UPDATE history SET position = 'x' WHERE block = 3"), K.HISTORY, None),
         (sql("DELETE FROM policies"), K.POLICIES, None),
         (sql("UPDATE policies SET policy = x'00'"), K.POLICIES, None),
         (sql("INSERT INTO policies VALUES ('ledger', x'61', x'00')"), K.POLICIES, None),
@@ -536,3 +539,31 @@ def test_a_range_that_changed_before_its_turn_is_a_phantom(tmp_path: Path) -> No
         two = [send(ledger, ["put", "c1", "1"]), send(ledger, ["range", "c", "d"], ["put", "x", "1"])]
         assert [outcome(one) for one in two] == [Code.VALID, Code.PHANTOM_READ_CONFLICT]
     assert verify(tmp_path / "one", chaincodes=CHAINCODES).violation is None
+
+
+def test_private_values_are_followed_through_conflicts_repetitions_and_queries(tmp_path: Path) -> None:
+    with EmbeddedLedger.create(tmp_path / "one", community="one", chaincodes=CHAINCODES) as ledger:
+        write = call(["get_private", "s"], ["put_private", "s"], transient={"s": "1"})
+        two = [ledger.submit_async(write, by=DSO) for _ in range(2)]
+        assert [outcome(one) for one in two] == [Code.VALID, Code.MVCC_READ_CONFLICT]
+        look_across = [["private_hash", "p"], ["get_private", "p"]]
+        for value in "12":
+            submit(ledger, ["query", "contract", look_across], ["put", "seen", value])
+            submit(ledger, ["put_private", "p"], channel="contract", transient={"p": value})
+        submit(ledger, ["query", "contract", look_across], ["put", "seen", "3"])
+    report = verify(tmp_path / "one", chaincodes=CHAINCODES)
+    assert report.violation is None
+    assert report.channels["ledger"].unrepeatable == 0
+
+
+def test_transient_data_that_was_kept_before_is_found_again(tmp_path: Path) -> None:
+    def repeat(context: Context, _: dict[str, Any]) -> None:
+        context.put("length", str(len(context.transient["s"])).encode())
+
+    toy = Chaincode(name="toy", functions={**CHAINCODES["ledger"].functions, "repeat": repeat}, policy=TWO_OF_THREE)
+    with EmbeddedLedger.create(tmp_path / "one", community="one", chaincodes={"toy": toy}) as ledger:
+        submit(ledger, ["put_private", "s"], channel="toy", transient={"s": "1"})
+        submit(ledger, ["put_private", "s"], channel="toy", transient={"s": "22"})
+        for value in (b"1", b"22"):
+            ledger.submit(Call(channel="toy", function="repeat", argument=b"{}", transient={"s": value}), by=DSO)
+    assert verify(tmp_path / "one", chaincodes={"toy": toy}).violation is None

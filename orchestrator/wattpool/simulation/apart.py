@@ -7,7 +7,7 @@ from multiprocessing import get_context
 from types import TracebackType
 from typing import Any, Self, cast
 
-from wattpool.simulation.homes import Homes, build_homes
+from wattpool.simulation.homes import AtGate, Homes, build_homes
 from wattpool.simulation.scenario import Scenario
 from wattpool_chaincode.records.payload import Signed
 from wattpool_chaincode.records.period import Period
@@ -23,6 +23,7 @@ class HomesApart:
             max_workers=1, mp_context=get_context("spawn"), initializer=_start, initargs=(scenario,)
         )
         self._ahead: dict[tuple[str, Period], Future[Any]] = {}
+        self._gate: tuple[Period, AtGate] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -33,13 +34,18 @@ class HomesApart:
         self._pool.shutdown(cancel_futures=True)
 
     def states(self, period: Period) -> Sequence[Signed]:
-        return cast("Sequence[Signed]", self._ask("states", period))
+        return self._at_gate(period).states
 
     def requests(self, period: Period) -> Sequence[Signed]:
-        return cast("Sequence[Signed]", self._ask("requests", period))
+        return self._at_gate(period).requests
 
     def records(self, period: Period) -> Sequence[str]:
         return cast("Sequence[str]", self._ask("records", period))
+
+    def _at_gate(self, period: Period) -> AtGate:
+        if self._gate is None or self._gate[0] != period:
+            self._gate = (period, self._ask("at_gate", period))
+        return self._gate[1]
 
     def _ask(self, what: str, period: Period) -> Any:
         wanted = self._ahead.pop((what, period), None) or self._pool.submit(_answer, what, period)

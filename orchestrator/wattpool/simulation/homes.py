@@ -42,7 +42,7 @@ class Home:
 
 
 class MeterInPlay:
-    """A meter asked about periods in any order that goes forward.
+    """A meter asked about one period after the other.
 
     What it says depends on every period before: periods that are passed over, as when a cut-off run goes on, are
     lived through without signing. The request for a period uses what was measured up to two periods before it: its
@@ -63,6 +63,7 @@ class MeterInPlay:
 
     def at_gate(self, period: Period) -> tuple[Payload | None, Payload | None]:
         """Return the state and the request that the meter sends before the gate of `period` closes."""
+        _require_ahead(period, self._next_gate)
         while self._next_gate <= period:
             self._said = self._speak(self._next_gate)
             self._next_gate = self._next_gate.next
@@ -70,6 +71,7 @@ class MeterInPlay:
 
     def record(self, period: Period) -> MeterRecord:
         """Return the record at the end of `period`."""
+        _require_ahead(period, self._next_record)
         while self._next_record <= period:
             self._meter.add(self._source.flows(self._next_record), time_utc=self._next_record.end_utc)
             self._record = self._meter.close(self._next_record)
@@ -84,29 +86,35 @@ class MeterInPlay:
         return state, None if expected is None else self._meter.ask(period, expected)
 
 
+@dataclass(frozen=True, kw_only=True)
+class AtGate:
+    """What the meters send before a gate closes."""
+
+    states: Sequence[Signed]
+    requests: Sequence[Signed]
+
+
 class Homes:
-    """All homes of a simulation, as the market cycle hears them."""
+    """All homes of a simulation."""
 
     def __init__(self, homes: Sequence[Home]) -> None:
         self._homes = homes
 
-    def states(self, period: Period) -> list[Signed]:
-        """Return the signed states of the meters whose goal changed."""
-        return [
-            payload.sign(state, home.device_key)
-            for home in self._homes
-            if (state := home.meter.at_gate(period)[0]) is not None
-        ]
-
-    def requests(self, period: Period) -> list[Signed]:
-        return [
-            payload.sign(request, home.device_key)
-            for home in self._homes
-            if (request := home.meter.at_gate(period)[1]) is not None
-        ]
+    def at_gate(self, period: Period) -> AtGate:
+        """Return the states of the meters whose goal changed, and the requests, all signed."""
+        said = [(home.device_key, *home.meter.at_gate(period)) for home in self._homes]
+        return AtGate(
+            states=[payload.sign(state, key) for key, state, _ in said if state is not None],
+            requests=[payload.sign(request, key) for key, _, request in said if request is not None],
+        )
 
     def records(self, period: Period) -> list[str]:
         return [ocmf.write(home.meter.record(period), home.device_key) for home in self._homes]
+
+
+def _require_ahead(period: Period, cursor: Period) -> None:
+    if period < cursor:
+        raise ValueError(f"the meter is past {period}; {cursor} comes next")
 
 
 def build_homes(scenario: Scenario) -> list[Home]:

@@ -30,14 +30,17 @@ class LedgerFile:
     """All that is read from a ledger's directory.
 
     Raises:
-        ForeignLedger: if there is no ledger in it.
+        ForeignLedger: if there is no ledger in it, or it may not be read.
     """
 
     def __init__(self, directory: Path) -> None:
         path = directory / FILE_NAME
         if not path.is_file():
             raise ForeignLedger(f"{directory} is not a ledger")
-        self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        try:
+            self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        except sqlite3.OperationalError as error:
+            raise ForeignLedger(f"{path} cannot be opened: {error}") from error
         self._execute = self._connection.execute
         self._execute("BEGIN DEFERRED")
 

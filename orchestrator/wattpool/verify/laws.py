@@ -21,7 +21,7 @@ from wattpool_chaincode.records import codec, merkle
 from wattpool_chaincode.records.ocmf import NO_HASH
 from wattpool_chaincode.records.payload import Payload, Signed
 
-# Returns the private value at a place, as the state has it; raises `Purged` if it is gone, `LookupError` if it never was.
+# Returns the private value at a place now; raises `Purged` if it is gone, `LookupError` if it never was.
 PrivateNow = Callable[[Place], bytes]
 
 _DONE = (Phase.FINAL, Phase.SEALED)

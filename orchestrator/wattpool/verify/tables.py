@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
+from typing import Any
 
 from wattpool.ledgers import policies
 from wattpool.verify.file import LedgerFile, Row
@@ -35,9 +36,9 @@ def _compare(what: ViolationKind, found: Iterator[Row], expected: Iterator[Row],
     for right, row in zip_longest(expected, found, fillvalue=_END):
         if row == right:
             continue
-        if row == _END or (right != _END and row[:places] > right[:places]):
+        if row == _END or (right != _END and _order(row, places) > _order(right, places)):
             detail = f"the row of {_name(right, places)} is missing"
-        elif right == _END or row[:places] < right[:places]:
+        elif right == _END or _order(row, places) < _order(right, places):
             detail = f"there is a row of {_name(row, places)}, which no block gives"
         else:
             detail = f"{_name(row, places)} has {_short(row[places:])}; the blocks give {_short(right[places:])}"
@@ -82,6 +83,11 @@ def _private_state_rows(states: Mapping[str, State]) -> Iterator[Row]:
             hashed = state.private(place)
             if hashed is not None:
                 yield (channel, *place, hashed.value_hash, *hashed.version)
+
+
+def _order(row: Row, places: int) -> list[tuple[str, Any]]:
+    """Return what rows are sorted by, even if the file has text or nothing where a number belongs."""
+    return [(type(one).__name__, one) for one in row[:places]]
 
 
 def _name(row: Row, places: int) -> str:

@@ -1,0 +1,80 @@
+from enum import StrEnum
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+from community import Community, Home, new_network
+from wattpool_chaincode.authentication import PayloadRefusal
+from wattpool_chaincode.chaincode import CallRefusal
+from wattpool_chaincode.contract import CONTRACT
+from wattpool_chaincode.contract.refusals import ContractRefusal
+from wattpool_chaincode.ledger import LEDGER
+from wattpool_chaincode.ledger.refusals import LedgerRefusal
+from wattpool_chaincode.ledger.reports import RecordRefusal
+from wattpool_chaincode.ledger.requests import RequestRefusal
+from wattpool_chaincode.organisations import DSO, TWO_OF_THREE
+from wattpool_chaincode.refusal import Refused
+
+REFUSED: list[tuple[str, bytes, str, StrEnum]] = [
+    ("mint", b"no JSON", "'mint' is none of ", CallRefusal.FUNCTION_UNKNOWN),
+    ("supply", b"no JSON", "not canonical JSON", CallRefusal.ARGUMENT_MALFORMED),
+    ("supply", b"{ }", "not canonical JSON", CallRefusal.ARGUMENT_MALFORMED),
+    ("supply", b"", "not canonical JSON", CallRefusal.ARGUMENT_MALFORMED),
+    ("supply", b"\xff", "not canonical JSON", CallRefusal.ARGUMENT_MALFORMED),
+    ("supply", b"[" * 100 + b"]" * 100, "not canonical JSON", CallRefusal.ARGUMENT_MALFORMED),
+    ("supply", b"[]", "the argument is no JSON object", CallRefusal.ARGUMENT_MALFORMED),
+    ("supply", b'{"a":1}', "the fields are a; ", CallRefusal.ARGUMENT_MALFORMED),
+]
+# The tables of refusals of both chains: each row of each is a test, and ends with the reason.
+TABLES = {
+    "test_chaincode": ("REFUSED",),
+    "test_rules": ("REFUSED",),
+    "test_connection": ("REFUSED",),
+    "test_party": ("REFUSED",),
+    "test_device": ("REFUSED", "APPROVALS_REFUSED"),
+    "test_smart_meter": ("REFUSED",),
+    "test_contract_roster": ("REFUSED",),
+    "test_ledger_roster": ("REFUSED",),
+    "test_tokens": ("REFUSED",),
+    "test_opening": ("REFUSED",),
+    "test_requests": ("REFUSED", "CALLS_REFUSED"),
+    "test_clearing": ("REFUSED",),
+    "test_reports": ("REFUSED", "CALLS_REFUSED"),
+    "test_settlement": ("REFUSED",),
+    "test_sealing": ("REFUSED",),
+}
+
+
+@pytest.mark.parametrize(("function", "argument", "detail", "reason"), REFUSED)
+def test_a_call_that_reaches_no_rule_is_refused_by_name(
+    function: str, argument: bytes, detail: str, reason: StrEnum
+) -> None:
+    with pytest.raises(Refused) as error:
+        new_network().call("ledger", function, argument, by=DSO)
+    assert error.value.reason is reason
+    assert error.value.detail.startswith(detail)
+    assert str(error.value).startswith(f"{reason.value}: {detail}")
+
+
+def test_the_answer_is_canonical_json() -> None:
+    community = Community([Home(name="ann", purse_ut=0)])
+    answer = community.network.call("ledger", "supply", b"{}", by=DSO)
+    assert answer == b'{"bought_ut":0,"fees_ut":0,"redeemed_ut":0}'
+
+
+def test_two_of_three_endorse_both_chains() -> None:
+    assert CONTRACT.policy == LEDGER.policy == TWO_OF_THREE
+
+
+@pytest.mark.parametrize(
+    "closed_list", [CallRefusal, PayloadRefusal, ContractRefusal, LedgerRefusal, RequestRefusal, RecordRefusal]
+)
+def test_the_tables_provoke_every_reason_of_every_closed_list(closed_list: type[StrEnum]) -> None:
+    provoked = [row[-1] for module, names in TABLES.items() for name in names for row in rows(module, name)]
+    # Members of two lists are equal if their texts are, so that each is counted with its own list.
+    assert {reason.name for reason in provoked if type(reason) is closed_list} == set(closed_list.__members__)
+
+
+def rows(module: str, name: str) -> list[Any]:
+    return list(getattr(import_module(module), name))
