@@ -47,10 +47,24 @@ def test_the_pool_mechanism_clears_by_its_own_prices() -> None:
     assert matches == [["feeder", 1, 0, 300, 61_000]]
 
 
+def test_a_rejected_pair_is_written_down_and_is_no_trade() -> None:
+    # The limits cross by less than beta: by eq. (3) Bob offers 289,999 - 1,000, and Ann's cost is above that.
+    community = Community(
+        [Home(name="ann", generation_cost_ut_per_kwh=289_500), Home(name="bob")], rules={"mechanism": "pool"}
+    )
+    community.open()
+    community.ingest([community.request("ann", 500, limit=289_500), community.request("bob", -300)])
+    assert community.fix() == {"agreed_wh": 0, "escrow_ut": 0, "pages": 1, "trades": 0}
+    cleared = codec.decode(community.network.states["ledger"].public[f"cleared/{START:011}/0000"])["matches"]
+    assert [(match[3], match[7]) for match in cleared] == [(0, "rejected")]
+    assert community.settle()["declined"] == 0
+
+
 @pytest.mark.parametrize("mechanism", ["pool", "uniform"])
 @pytest.mark.parametrize("page_size", [1, 2, 3])
 def test_many_pages_agree_on_what_one_page_agrees_on(mechanism: str, page_size: int) -> None:
-    wishes_wh = {"ann": 500, "bob": -300, "cy": -400, "dee": 100, "eve": -50}
+    # Ann's and Dee's feeders leave 200 and 100 Wh, of which Eve wants 100: what each sells her is for all to decide.
+    wishes_wh = {"ann": 500, "bob": -300, "cy": -400, "dee": 500, "eve": -100}
     one_deal, one = deal_of(wishes_wh, rules={"mechanism": mechanism})
     many_deal, many = deal_of(wishes_wh, rules={"mechanism": mechanism}, page_size=page_size)
     assert many == one

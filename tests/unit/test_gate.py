@@ -106,6 +106,7 @@ def test_a_period_that_was_not_opened_has_no_gate(community: Community) -> None:
 @pytest.mark.parametrize(("time_utc", "closes"), [(START - 301, False), (START - 300, True), (START + 9_999, True)])
 def test_under_a_live_clock_the_gate_closes_at_its_time_or_later(time_utc: int, *, closes: bool) -> None:
     community = Community([Home(name="ann")], rules={"clock": "live", "gate_lead_s": 300})
+    community.network.time_utc = START - 301
     community.open()
     community.network.time_utc = time_utc
     if closes:

@@ -66,6 +66,16 @@ def test_what_breaks_a_rule_is_refused_by_name(
     assert community.refusal("ledger", function, **argument) is reason
 
 
+@pytest.mark.parametrize(("time_utc", "opens"), [(START - 1_201, False), (START - 1_200, True), (START + 999, True)])
+def test_under_a_live_clock_a_period_opens_a_periods_length_before_its_gate(time_utc: int, *, opens: bool) -> None:
+    community = Community([Home(name="ann")], rules={"clock": "live", "gate_lead_s": 300})
+    community.network.time_utc = time_utc
+    if opens:
+        assert community.ledger("open", period=START, roster=1) == {"phase": "open"}
+    else:
+        assert community.refusal("ledger", "open", period=START, roster=1) is LedgerRefusal.TOO_EARLY
+
+
 def test_a_period_whose_gate_is_closed_is_not_ready_for_the_next(community: Community) -> None:
     community.open()
     community.ledger("close", period=START)

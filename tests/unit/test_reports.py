@@ -246,6 +246,13 @@ def test_two_records_of_one_number_leave_the_energy_open(community: Community, s
         assert community.report([fork, bob], salt=bytes([salt] * 16))["refused"] == []
     assert traded_wh(community) == 0
     assert qualities(community) == ["unsure", "good"]
+    # Whichever of the two the meter goes on from, the next period begins with a reading in dispute.
+    start(community, SECOND)
+    for fork, wh in zip(forks, (400, 500), strict=True):
+        after = Meter(number=2, hash=ocmf.read(fork).hash, export_wh=2_000 + wh + 500)
+        community.report([record("ann", after, period=SECOND)], period=SECOND)
+    assert traded_wh(community, SECOND) == 0
+    assert qualities(community, SECOND) == ["unsure", "missing"]
 
 
 def test_two_records_of_one_number_in_a_chunk_are_a_fork(community: Community) -> None:

@@ -36,11 +36,24 @@ def test_only_aggregator_and_members_together_can_make_tokens(community: Communi
     assert community.network.states["ledger"].policies["supply"] == PRICES_AND_MONEY
 
 
-def test_a_transfer_moves_tokens_once(community: Community) -> None:
-    order = community.order(ANN, "transfer", payee=identity_of(BOB), amount_ut=300)
-    community.ledger("transfer", order=order)
+def test_a_transfer_moves_tokens(community: Community) -> None:
+    community.ledger("transfer", order=community.order(ANN, "transfer", payee=identity_of(BOB), amount_ut=300))
     assert (community.wallet_ut("ann"), community.wallet_ut("bob")) == (700, 300)
-    assert community.refusal("ledger", "transfer", order=order) is PayloadRefusal.REPLAYED
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("transfer", {"payee": identity_of(BOB), "amount_ut": 300}),
+        ("redeem", {"amount_ut": 300}),
+        ("deposit", {"slot": 0, "amount_ut": 300}),
+        ("withdraw", {"slot": 0, "amount_ut": 300}),
+    ],
+)
+def test_an_order_is_carried_out_once(community: Community, kind: str, content: dict[str, Any]) -> None:
+    order = community.order(ANN, kind, **content)
+    community.ledger(kind, order=order)
+    assert community.refusal("ledger", kind, order=order) is PayloadRefusal.REPLAYED
 
 
 def test_redeemed_tokens_are_gone(community: Community) -> None:

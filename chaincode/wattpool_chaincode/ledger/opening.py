@@ -15,6 +15,7 @@ from wattpool_chaincode.ledger.period import (
     phase_of,
     read_period,
     read_roster,
+    require_time,
     write_phase,
 )
 from wattpool_chaincode.ledger.refusals import LedgerRefusal
@@ -29,11 +30,13 @@ def open_period(context: Context, argument: dict[str, Any]) -> dict[str, str]:
     """Open the period after the last one, under a roster version; deposits and withdrawals are carried out.
 
     Periods follow each other without a gap (mission row B2); the market of the one before must be fixed or given up.
+    Under a live clock a period opens at the earliest one period's length before its gate closes, so that nobody can
+    open and give up the markets of days to come.
     The version is the latest one copied: an older one would let in who was shut out since, at prices of the past.
 
     Raises:
         Refused: argument_malformed, roster_unknown, roster_outdated, not_a_period, period_not_next,
-            previous_not_ready.
+            too_early, previous_not_ready.
     """
     start_utc, version = fields.read(argument, period=fields.COUNT, roster=fields.COUNT)
     known = phase_of(context, start_utc)
@@ -46,11 +49,11 @@ def open_period(context: Context, argument: dict[str, Any]) -> dict[str, str]:
     if start_utc % roster.rules.period_s or start_utc < roster.rules.period_s:
         raise Refused(LedgerRefusal.NOT_A_PERIOD, f"{start_utc} is no start of a period of {roster.rules.period_s} s")
     last = read_last_period(context)
-    if last is not None:
-        if start_utc != last + roster.rules.period_s:
-            raise Refused(LedgerRefusal.PERIOD_NOT_NEXT, f"the last period opened starts at {last}")
-        if phase_of(context, last) in (Phase.OPEN, Phase.CLOSED):
-            raise Refused(LedgerRefusal.PREVIOUS_NOT_READY, f"the market of the period at {last} is not fixed")
+    if last is not None and start_utc != last + roster.rules.period_s:
+        raise Refused(LedgerRefusal.PERIOD_NOT_NEXT, f"the last period opened starts at {last}")
+    require_time(context, roster.rules, start_utc - roster.rules.gate_lead_s - roster.rules.period_s)
+    if last is not None and phase_of(context, last) in (Phase.OPEN, Phase.CLOSED):
+        raise Refused(LedgerRefusal.PREVIOUS_NOT_READY, f"the market of the period at {last} is not fixed")
 
     fold_moves(context, roster)
     context.put(LAST_KEY, codec.encode(start_utc))

@@ -1,0 +1,106 @@
+"""Bytes to and from one peer, in clear or over TLS."""
+
+import socket
+import ssl
+import threading
+from collections import deque
+
+_READ_BYTES = 256 * 1024
+# A peer that sends pings and reads no answers is cut off here.
+_MAX_WAITING = 65536
+
+
+class Wire:
+    """One TCP connection. One thread reads; any thread writes, without waiting for another that does.
+
+    Whoever finds the socket free writes what all have left. So under load many messages share one system call, which
+    is most of their price.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._outbox: deque[bytes] = deque()
+        self._writing = threading.Lock()
+
+    def receive(self) -> bytes:
+        """Wait for bytes and return them; none means that the connection is over."""
+        try:
+            return self._socket.recv(_READ_BYTES)
+        except OSError:
+            return b""
+
+    def write(self, data: bytes) -> None:
+        """Write after all that was written before. A broken connection shows when it is read."""
+        self._outbox.append(data)
+        if len(self._outbox) > _MAX_WAITING:
+            self.close()
+        # What is left by another thread between its last look and its release is taken in the next round.
+        while self._outbox and self._writing.acquire(blocking=False):
+            try:
+                self._transmit(self._take())
+            except (OSError, ssl.SSLError):
+                self.close()
+            finally:
+                self._writing.release()
+
+    def close(self) -> None:
+        """End the connection; the reading thread sees its end."""
+        self._outbox.clear()
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # It was over before.
+
+    def _take(self) -> bytes:
+        parts = []
+        while self._outbox:
+            parts.append(self._outbox.popleft())
+        return b"".join(parts)
+
+    def _transmit(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+
+class TlsWire(Wire):
+    """The same over TLS; the handshake happens on the first read."""
+
+    def __init__(self, connection: socket.socket, context: ssl.SSLContext) -> None:
+        super().__init__(connection)
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        # OpenSSL takes one call at a time for a connection, even if one reads and one writes.
+        self._calling = threading.Lock()
+
+    def receive(self) -> bytes:
+        while encrypted := super().receive():
+            try:
+                with self._calling:
+                    self._incoming.write(encrypted)
+                    data = self._decrypt()
+            except ssl.SSLError:
+                return b""
+            finally:
+                # A handshake, or a request for new keys, leaves something to be sent: also the reason of a failure.
+                if self._outgoing.pending:
+                    self.write(b"")
+            if data:
+                return data
+        return b""
+
+    def _decrypt(self) -> bytes:
+        parts = []
+        try:
+            while part := self._tls.read(_READ_BYTES):
+                parts.append(part)
+        except ssl.SSLWantReadError:
+            pass  # That was all, for now.
+        return b"".join(parts)
+
+    def _transmit(self, data: bytes) -> None:
+        with self._calling:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[self._tls.write(rest) :]
+            encrypted = self._outgoing.read()
+        super()._transmit(encrypted)

@@ -1,0 +1,1 @@
+"""A Hyperledger Fabric network from a topology: configuration, native processes, channels and chaincode."""

@@ -1,0 +1,40 @@
+"""The package of a chaincode that runs as a service: it holds no code, only where the service listens.
+
+Form: core/chaincode/persistence/chaincode_package.go; connection.json: core/container/externalbuilder/instance.go.
+"""
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+
+DIAL_TIMEOUT_S = 10
+
+
+def build(*, label: str, address: str) -> bytes:
+    """Return the package of the service at `address`; equal arguments give equal bytes, and so equal package ids."""
+    connection = {"address": address, "dial_timeout": f"{DIAL_TIMEOUT_S}s", "tls_required": False}
+    code = _archive({"connection.json": _json(connection)})
+    return _archive({"metadata.json": _json({"type": "ccaas", "label": label}), "code.tar.gz": code})
+
+
+def package_id(package: bytes, *, label: str) -> str:
+    """Return the id under which a peer installs `package`."""
+    return f"{label}:{hashlib.sha256(package).hexdigest()}"
+
+
+def _json(value: dict[str, object]) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _archive(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    # The time of making would change the package id.
+    with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            entry.mode = 0o644
+            tar.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()

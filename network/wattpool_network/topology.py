@@ -1,0 +1,354 @@
+"""A network as data: who runs which nodes where, which channels there are, and which chaincode runs on them.
+
+All else is derived: names, ports and configuration files. A topology is stored with the network made of it, so it can
+be written as JSON and read back.
+"""
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from wattpool_network.errors import InvalidTopology
+
+# Each organisation has a block of ports: its authority first, then orderers and peers with three each, then chaincode.
+PORTS_PER_ORGANISATION = 100
+_ORDERERS_FROM, _PEERS_FROM, _CHAINCODE_FROM = 10, 40, 80
+_PORTS_PER_NODE = 3
+_MAX_NODES = 10
+_MAX_CHAINCODES = 20
+_MAX_PORT = 65_535
+# How many byzantine orderers are survived is (n - 1) / 3, so that fewer than four survive none.
+_MIN_BFT_ORDERERS = 4
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+
+
+class Consensus(StrEnum):
+    """How orderers agree: Raft survives crashes of fewer than half, BFT lies of fewer than a third (Fabric 3)."""
+
+    RAFT = "raft"
+    BFT = "bft"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Organisation:
+    """One member of the network: its own authority, orderers, peers and chaincode processes on its own host."""
+
+    name: str
+    msp_id: str
+    host: str = "127.0.0.1"
+    orderers: int = 1
+    peers: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collection:
+    """Private data that all organisations hold; an endorser hands it to at least `required_peers` others at once.
+
+    `blocks_to_live` is after how many blocks it is purged by itself, 0 for never.
+    """
+
+    name: str
+    required_peers: int = 1
+    max_peers: int = 3
+    blocks_to_live: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chaincode:
+    """A chaincode as a service: one process per organisation, started by `command`.
+
+    `endorsement` is a signature policy in Fabric's words, such as "OutOf(2, 'A.peer', 'B.peer', 'C.peer')".
+    """
+
+    name: str
+    command: tuple[str, ...]
+    endorsement: str
+    version: str = "1"
+    sequence: int = 1
+    collections: tuple[Collection, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channel:
+    """A channel that all organisations join, and the chaincode committed on it."""
+
+    name: str
+    chaincodes: tuple[Chaincode, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """When orderers cut a block: as soon as one of these is reached."""
+
+    max_messages: int = 500
+    timeout_ms: int = 250
+    preferred_bytes: int = 2 * 1024 * 1024
+    absolute_bytes: int = 20 * 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Authority:
+    """An organisation's Fabric CA server: one authority for identities (`ca`), one for TLS (`tlsca`)."""
+
+    organisation: Organisation
+    port: int
+    operations_port: int
+
+    @property
+    def name(self) -> str:
+        return f"ca.{self.organisation.name}"
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        return (self.port, self.operations_port)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Orderer:
+    """An ordering node."""
+
+    organisation: Organisation
+    index: int
+    port: int
+    admin_port: int
+    operations_port: int
+
+    @property
+    def name(self) -> str:
+        return f"orderer{self.index}.{self.organisation.name}"
+
+    @property
+    def address(self) -> str:
+        return f"{self.organisation.host}:{self.port}"
+
+    @property
+    def admin_address(self) -> str:
+        return f"{self.organisation.host}:{self.admin_port}"
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        return (self.port, self.admin_port, self.operations_port)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peer:
+    """A peer; `chaincode_port` is where chaincode could dial in, which a service does not."""
+
+    organisation: Organisation
+    index: int
+    port: int
+    chaincode_port: int
+    operations_port: int
+
+    @property
+    def name(self) -> str:
+        return f"peer{self.index}.{self.organisation.name}"
+
+    @property
+    def address(self) -> str:
+        return f"{self.organisation.host}:{self.port}"
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        return (self.port, self.chaincode_port, self.operations_port)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChaincodeServer:
+    """An organisation's own process of one chaincode."""
+
+    organisation: Organisation
+    channel: Channel
+    chaincode: Chaincode
+    port: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.chaincode.name}.{self.organisation.name}"
+
+    @property
+    def address(self) -> str:
+        return f"{self.organisation.host}:{self.port}"
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        return (self.port,)
+
+
+Node = Authority | Orderer | Peer | ChaincodeServer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topology:
+    """The whole network.
+
+    Attributes:
+        organisations: in the order in which ports are given out.
+        channels: all organisations join all of them.
+        port_base: the first port used; each organisation takes the next hundred.
+        consensus: of all channels.
+        raft_tick_ms: Raft's clock; a leader is missed after ten ticks.
+        batch: when a block is cut.
+        lifecycle: who must agree to a chaincode definition, in words of implicit policies.
+        admins: who must sign a change of a channel's configuration.
+        time_window_s: how far a proposal's time may be from the peer's clock.
+        gateway_concurrency: how many Gateway calls a peer takes at a time.
+        channel_capability: V3_0, or V2_0 for nodes of Fabric 2.5.
+
+    Raises:
+        InvalidTopology: if it cannot be a network.
+    """
+
+    organisations: tuple[Organisation, ...]
+    channels: tuple[Channel, ...]
+    port_base: int = 7000
+    consensus: Consensus = Consensus.RAFT
+    raft_tick_ms: int = 200
+    batch: Batch = Batch()
+    lifecycle: str = "ALL Endorsement"
+    admins: str = "MAJORITY Admins"
+    time_window_s: int = 900
+    gateway_concurrency: int = 2500
+    channel_capability: str = "V3_0"
+
+    def __post_init__(self) -> None:
+        for problem in self._problems():
+            raise InvalidTopology(problem)
+
+    @property
+    def authorities(self) -> tuple[Authority, ...]:
+        return tuple(
+            Authority(organisation=organisation, port=base, operations_port=base + 1)
+            for organisation, base in self._blocks()
+        )
+
+    @property
+    def orderers(self) -> tuple[Orderer, ...]:
+        return tuple(
+            Orderer(
+                organisation=organisation,
+                index=index,
+                port=port,
+                admin_port=port + 1,
+                operations_port=port + 2,
+            )
+            for organisation, base in self._blocks()
+            for index, port in _node_ports(organisation.orderers, base + _ORDERERS_FROM)
+        )
+
+    @property
+    def peers(self) -> tuple[Peer, ...]:
+        return tuple(
+            Peer(
+                organisation=organisation,
+                index=index,
+                port=port,
+                chaincode_port=port + 1,
+                operations_port=port + 2,
+            )
+            for organisation, base in self._blocks()
+            for index, port in _node_ports(organisation.peers, base + _PEERS_FROM)
+        )
+
+    @property
+    def chaincode_servers(self) -> tuple[ChaincodeServer, ...]:
+        deployed = [(channel, chaincode) for channel in self.channels for chaincode in channel.chaincodes]
+        return tuple(
+            ChaincodeServer(organisation=organisation, channel=channel, chaincode=chaincode, port=port)
+            for organisation, base in self._blocks()
+            for port, (channel, chaincode) in enumerate(deployed, start=base + _CHAINCODE_FROM)
+        )
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """All processes, in the order in which they are started."""
+        return (*self.authorities, *self.orderers, *self.peers, *self.chaincode_servers)
+
+    def peers_of(self, organisation: Organisation) -> tuple[Peer, ...]:
+        return tuple(peer for peer in self.peers if peer.organisation == organisation)
+
+    def orderers_of(self, organisation: Organisation) -> tuple[Orderer, ...]:
+        return tuple(orderer for orderer in self.orderers if orderer.organisation == organisation)
+
+    def _blocks(self) -> Iterator[tuple[Organisation, int]]:
+        for position, organisation in enumerate(self.organisations):
+            yield organisation, self.port_base + position * PORTS_PER_ORGANISATION
+
+    def _problems(self) -> Iterator[str]:
+        names = [organisation.name for organisation in self.organisations]
+        names += [channel.name for channel in self.channels]
+        names += [chaincode.name for channel in self.channels for chaincode in channel.chaincodes]
+        yield from (f"{name!r} is no name: small letters, digits and hyphens" for name in names if not _is_name(name))
+        yield from _repeated("organisation", [organisation.name for organisation in self.organisations])
+        yield from _repeated("MSP id", [organisation.msp_id for organisation in self.organisations])
+        yield from _repeated("channel", [channel.name for channel in self.channels])
+        # A process is named after its chaincode and organisation alone.
+        chaincodes = [chaincode for channel in self.channels for chaincode in channel.chaincodes]
+        yield from _repeated("chaincode", [chaincode.name for chaincode in chaincodes])
+        yield from (f"chaincode {one.name} has no command to start it" for one in chaincodes if not one.command)
+        if len(chaincodes) > _MAX_CHAINCODES:
+            yield f"{len(chaincodes)} chaincodes are more than {_MAX_CHAINCODES}"
+        for organisation in self.organisations:
+            if not (0 <= organisation.orderers <= _MAX_NODES and 1 <= organisation.peers <= _MAX_NODES):
+                yield f"{organisation.name} needs 1 to {_MAX_NODES} peers and at most {_MAX_NODES} orderers"
+        orderers = sum(organisation.orderers for organisation in self.organisations)
+        if orderers == 0:
+            yield "there is no orderer"
+        if self.consensus is Consensus.BFT and orderers < _MIN_BFT_ORDERERS:
+            yield f"BFT needs at least {_MIN_BFT_ORDERERS} orderers to survive one that lies, not {orderers}"
+        if self.consensus is Consensus.BFT and self.channel_capability != "V3_0":
+            yield f"BFT needs the channel capability V3_0, not {self.channel_capability}"
+        last_port = self.port_base + len(self.organisations) * PORTS_PER_ORGANISATION - 1
+        if self.port_base < 1 or last_port > _MAX_PORT:
+            yield f"ports {self.port_base} to {last_port} are not all between 1 and {_MAX_PORT}"
+
+
+def to_json(topology: Topology) -> str:
+    """Return a topology as text, the same for equal topologies."""
+    return json.dumps(dataclasses.asdict(topology), indent=2, sort_keys=True) + "\n"
+
+
+def from_json(text: str) -> Topology:
+    """Read what `to_json` wrote.
+
+    Raises:
+        InvalidTopology: if it is no topology.
+    """
+    try:
+        value = json.loads(text)
+        return Topology(
+            **{
+                **value,
+                "organisations": tuple(Organisation(**one) for one in value["organisations"]),
+                "channels": tuple(_channel(one) for one in value["channels"]),
+                "consensus": Consensus(value["consensus"]),
+                "batch": Batch(**value["batch"]),
+            }
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise InvalidTopology(f"not a topology: {error}") from error
+
+
+def _channel(value: Any) -> Channel:
+    return Channel(name=value["name"], chaincodes=tuple(_chaincode(one) for one in value["chaincodes"]))
+
+
+def _chaincode(value: Any) -> Chaincode:
+    collections = tuple(Collection(**one) for one in value["collections"])
+    return Chaincode(**{**value, "command": tuple(value["command"]), "collections": collections})
+
+
+def _node_ports(count: int, first: int) -> Iterator[tuple[int, int]]:
+    return ((index, first + index * _PORTS_PER_NODE) for index in range(count))
+
+
+def _is_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
+
+
+def _repeated(kind: str, names: list[str]) -> Iterator[str]:
+    yield from (f"{kind} {name} is there twice" for name in sorted(set(names)) if names.count(name) > 1)

@@ -1,0 +1,39 @@
+"""What the tests of the Gateway client share: a peer, an organisation, and tests that are coroutines."""
+
+import asyncio
+import inspect
+from collections.abc import Iterator
+
+import pytest
+
+pytest.importorskip("fabric_protos", reason="tests/gateway needs hyperledger-fabric-protos; run scripts/setup.sh")
+
+from gateway.fabric_peer import FabricPeer
+from gateway.organisation import Member, Organisation
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that is a coroutine in an event loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
+    asyncio.run(asyncio.wait_for(pyfuncitem.obj(**arguments), timeout=30))
+    return True
+
+
+@pytest.fixture(scope="session")
+def organisation() -> Organisation:
+    return Organisation("Org1MSP")
+
+
+@pytest.fixture(scope="session")
+def member(organisation: Organisation) -> Member:
+    return organisation.member("anne")
+
+
+@pytest.fixture
+def peer() -> Iterator[FabricPeer]:
+    peer = FabricPeer()
+    yield peer
+    peer.stop()

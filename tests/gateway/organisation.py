@@ -1,0 +1,85 @@
+"""An organisation for tests: a certificate authority and the identities it issues."""
+
+import datetime
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.x509.oid import NameOID
+
+from fabric_gateway.identity import Identity, PrivateKey, PrivateKeySigner
+
+HOUR = datetime.timedelta(hours=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A certificate, its key and what signs with it."""
+
+    identity: Identity
+    key: PrivateKey
+
+    @property
+    def signer(self) -> PrivateKeySigner:
+        return PrivateKeySigner(self.key)
+
+    @property
+    def key_pem(self) -> bytes:
+        return self.key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+
+
+class Organisation:
+    """One root, valid for an hour around now."""
+
+    def __init__(self, msp_id: str) -> None:
+        self.msp_id = msp_id
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.root = self._certificate(f"ca.{msp_id}", self.key, is_ca=True)
+        self.root_pem = self.root.public_bytes(serialization.Encoding.PEM)
+
+    def member(self, name: str, key: PrivateKey | None = None, *, is_expired: bool = False) -> Member:
+        """Issue a certificate, for a new P-256 key if none is given."""
+        key = ec.generate_private_key(ec.SECP256R1()) if key is None else key
+        certificate = self._certificate(name, key, is_expired=is_expired)
+        pem = certificate.public_bytes(serialization.Encoding.PEM)
+        return Member(identity=Identity(msp_id=self.msp_id, certificate_pem=pem), key=key)
+
+    def certify(self, name: x509.Name, key: PrivateKey, extension: x509.UnrecognizedExtension) -> x509.Certificate:
+        """Issue a certificate for a subject, with one extension more."""
+        return self._builder(name, key, is_expired=False).add_extension(extension, critical=False).sign(
+            self.key, hashes.SHA256()
+        )
+
+    def _certificate(
+        self, name: str, key: PrivateKey, *, is_ca: bool = False, is_expired: bool = False
+    ) -> x509.Certificate:
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        builder = self._builder(subject, key, is_expired=is_expired)
+        constraints = x509.BasicConstraints(ca=is_ca, path_length=None)
+        return builder.add_extension(constraints, critical=True).sign(self.key, hashes.SHA256())
+
+    def _builder(self, subject: x509.Name, key: PrivateKey, *, is_expired: bool) -> x509.CertificateBuilder:
+        now = datetime.datetime.now(datetime.UTC)
+        issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"ca.{self.msp_id}")])
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(issuer)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - 2 * HOUR)
+            .not_valid_after(now - HOUR if is_expired else now + HOUR)
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName("peer.example")]), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
+        )
+
+
+def new_p384_key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP384R1())
+
+
+def new_ed25519_key() -> ed25519.Ed25519PrivateKey:
+    return ed25519.Ed25519PrivateKey.generate()
