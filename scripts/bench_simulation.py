@@ -12,9 +12,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from wattpool.ledgers.embedded import EmbeddedLedger
 from wattpool.simulation.community import plan_for
-from wattpool.simulation.engine import Simulation, clock_for, open_ledger
+from wattpool.simulation.engine import CHAINCODES, Simulation, clock_for, open_ledger
 from wattpool.simulation.profiles import BUNDLED, read_profiles, select, to_periods
 from wattpool.simulation.report import summarise
 from wattpool.simulation.scenario import Scenario
@@ -64,11 +63,8 @@ def _run(scenario: Scenario, directory: Path) -> tuple[int, int]:
         for _ in simulation.run():
             pass
         summarise(simulation)
-        return _count(ledger, ledger.height), _count(ledger, ledger.transactions)
-
-
-def _count(ledger: EmbeddedLedger, of: Callable[[str], int]) -> int:
-    return sum(of(channel) for channel in ledger.genesis.chaincodes)
+        tips = [ledger.tip(channel) for channel in CHAINCODES]
+        return sum(tip.blocks for tip in tips), sum(tip.transactions for tip in tips)
 
 
 def _signature_s() -> tuple[float, float]:

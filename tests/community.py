@@ -23,7 +23,7 @@ from wattpool_chaincode.ledger import chunks as ledger_chunks
 from wattpool_chaincode.ledger import period as ledger_period
 from wattpool_chaincode.ledger.sealing import seal_content
 from wattpool_chaincode.memory import MemoryNetwork
-from wattpool_chaincode.organisations import AGGREGATOR, DSO
+from wattpool_chaincode.organisations import AGGREGATOR, DSO, MEMBERS
 from wattpool_chaincode.records import codec, ocmf, payload, signing
 from wattpool_chaincode.records.ocmf import MeterRecord, TimeStatus
 from wattpool_chaincode.records.payload import Payload
@@ -90,6 +90,10 @@ class Home:
     @property
     def connection(self) -> str:
         return identity_of(f"{self.name}'s connection")
+
+    @property
+    def grid_point(self) -> str:
+        return identity_of(f"{self.name}'s grid point")
 
     @property
     def owner(self) -> str:
@@ -202,8 +206,9 @@ class Community:
     # Founding.
 
     def admit(self, home: Home) -> None:
-        """Register a home's connection, owner and meter, and approve the meter."""
+        """Register a home's connection with its grid point, owner and meter, and approve the meter."""
         self.contract("register_connection", by=DSO, **connection_of(home))
+        self.contract("register_metering_point", by=DSO, **grid_point_of(home))
         self.contract("register_party", join=join(home))
         self.contract("register_device", **device(home))
         for organisation in (DSO, AGGREGATOR):
@@ -286,6 +291,11 @@ class Community:
         for page in range(1 if groups == 1 else groups + 1):
             self.ledger("clear", period=period.start_utc, page=page)
         return self.ledger("activate", period=period.start_utc)
+
+    def abort(self, period: Period = FIRST, *, reason: str = "grid fault") -> Any:
+        """Give the market up by the votes of two organisations; return what the second was told."""
+        self.ledger("abort", by=DSO, period=period.start_utc, reason=reason)
+        return self.ledger("abort", by=MEMBERS, period=period.start_utc, reason="as the DSO says")
 
     def settle(self, period: Period = FIRST) -> Any:
         """Settle all pages and finalise; return the period record."""
@@ -444,6 +454,10 @@ def connection_of(home: Home) -> dict[str, Any]:
     return {"connection": home.connection, "feeder": home.feeder, "line_limit_w": home.line_limit_w}
 
 
+def grid_point_of(home: Home, **changes: str) -> dict[str, Any]:
+    return {"point": home.grid_point, "connection": home.connection, "kind": "grid", **changes}
+
+
 def join(home: Home, **changes: Any) -> list[str]:
     """Return the owner's signed wish to take part."""
     content = {
@@ -459,7 +473,7 @@ def install(home: Home, **changes: Any) -> list[str]:
     """Return the meter's signed word on where it is installed."""
     content = {
         "public_key": public_key_of(home.name),
-        "connection": home.connection,
+        "point": home.grid_point,
         "serial": home.name,
         "maximum_power_w": home.line_limit_w,
     }
@@ -468,7 +482,7 @@ def install(home: Home, **changes: Any) -> list[str]:
 
 def mandate(home: Home, **changes: Any) -> list[str]:
     """Return the owner's signed word that the meter may trade for the owner."""
-    return signed("mandate", home.owner, {"device": identity_of(home.name), "connection": home.connection, **changes})
+    return signed("mandate", home.owner, {"device": identity_of(home.name), "point": home.grid_point, **changes})
 
 
 def opening(home: Home, **changes: Any) -> str:

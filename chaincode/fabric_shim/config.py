@@ -16,14 +16,14 @@ class Tls:
     """Transport security, TLS 1.2 and above.
 
     Attributes:
-        certificate: PEM of the server's certificate and its intermediates.
-        private_key: PEM, not encrypted.
-        client_ca: PEM of the CAs whose certificate the peer must show (mutual TLS); None lets any peer in.
+        certificate: PEM file of the server's certificate and its intermediates.
+        private_key: PEM file, not encrypted.
+        client_ca: PEM file of the CAs whose certificate the peer must show (mutual TLS); None lets any peer in.
     """
 
-    certificate: bytes
-    private_key: bytes
-    client_ca: bytes | None = None
+    certificate: Path
+    private_key: Path
+    client_ca: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ def read_environment(environment: Mapping[str, str] = os.environ) -> ServerConfi
     CHAINCODE_TLS_CERT_FILE and CHAINCODE_TLS_CLIENT_CACERT_FILE. TLS is on if a key is named and not disabled.
 
     Raises:
-        ConfigurationError: a variable is missing or makes no sense, or a file cannot be read.
+        ConfigurationError: a variable is missing or makes no sense.
     """
     return ServerConfig(
         package_id=_required(environment, "CHAINCODE_ID"),
@@ -82,9 +82,9 @@ def _read_tls(environment: Mapping[str, str]) -> Tls | None:
         raise ConfigurationError(f"CHAINCODE_TLS_DISABLED is {disabled!r}, not true or false")
     if disabled == "true":
         return None
-    key = _read_file(environment, "CHAINCODE_TLS_KEY", "CHAINCODE_TLS_KEY_FILE")
-    certificate = _read_file(environment, "CHAINCODE_TLS_CERT", "CHAINCODE_TLS_CERT_FILE")
-    client_ca = _read_file(environment, "CHAINCODE_CLIENT_CA_CERT", "CHAINCODE_TLS_CLIENT_CACERT_FILE")
+    key = _path(environment, "CHAINCODE_TLS_KEY", "CHAINCODE_TLS_KEY_FILE")
+    certificate = _path(environment, "CHAINCODE_TLS_CERT", "CHAINCODE_TLS_CERT_FILE")
+    client_ca = _path(environment, "CHAINCODE_CLIENT_CA_CERT", "CHAINCODE_TLS_CLIENT_CACERT_FILE")
     if disabled == "" and key is certificate is client_ca is None:
         return None
     if key is None or certificate is None:
@@ -99,11 +99,5 @@ def _required(environment: Mapping[str, str], name: str) -> str:
     return value
 
 
-def _read_file(environment: Mapping[str, str], *names: str) -> bytes | None:
-    for name in names:
-        if path := environment.get(name):
-            try:
-                return Path(path).read_bytes()
-            except OSError as error:
-                raise ConfigurationError(f"{name}: {path} cannot be read: {error.strerror}") from error
-    return None
+def _path(environment: Mapping[str, str], *names: str) -> Path | None:
+    return next((Path(environment[name]) for name in names if environment.get(name)), None)

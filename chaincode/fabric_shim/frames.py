@@ -69,10 +69,10 @@ class Status(IntEnum):
     UNAVAILABLE = 14
 
 
-def pack(kind: Kind, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
+def pack(kind: Kind, flags: int, stream_id: int, payload: bytes | memoryview = b"") -> bytes:
     """Return one frame."""
     length = len(payload)
-    return _HEADER.pack(length >> 8, length & 0xFF, kind, flags, stream_id) + payload
+    return b"".join((_HEADER.pack(length >> 8, length & 0xFF, kind, flags, stream_id), payload))
 
 
 def unpack_header(buffer: bytearray, position: int) -> tuple[int, int, int, int]:

@@ -7,6 +7,7 @@ writes. Only what such a call needs is spoken: no compression, no priorities, no
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from struct import Struct
 from typing import Protocol
@@ -72,8 +73,8 @@ class _Stream:
         self.half_closed = False
         self.inbox = bytearray()
         self.unacknowledged_bytes = 0
-        # Held for a whole message, so that the frames of two never mix.
-        self.sending = threading.Lock()
+        # What the client does not take yet.
+        self.outbox: deque[memoryview] = deque()
         self.call: Call
 
 
@@ -101,8 +102,18 @@ class Connection:
         self._last_stream_id = 0
         self._unacknowledged_bytes = 0
         self._closing = False
-        # Guards what the client lets us send: its windows, and what it has closed.
-        self._permission = threading.Condition()
+        self._handlers: dict[int, Callable[[int, int, bytes], None]] = {
+            Kind.DATA: self._on_data,
+            Kind.HEADERS: self._on_headers,
+            Kind.RST_STREAM: self._on_reset,
+            Kind.SETTINGS: self._on_settings,
+            Kind.PUSH_PROMISE: self._on_push,
+            Kind.PING: self._on_ping,
+            Kind.WINDOW_UPDATE: self._on_window_update,
+            Kind.CONTINUATION: self._on_continuation,
+        }
+        # Guards the calls' outboxes and what the client lets us send of them.
+        self._sending = threading.Lock()
         self._window_bytes = frames.DEFAULT_WINDOW_BYTES
         self._stream_window_bytes = frames.DEFAULT_WINDOW_BYTES
         self._frame_bytes = frames.DEFAULT_FRAME_BYTES
@@ -114,7 +125,10 @@ class Connection:
             self._write(Kind.SETTINGS, 0, 0, frames.pack_settings(settings))
             self._write(Kind.WINDOW_UPDATE, 0, 0, frames.pack_word(_WINDOW_BYTES - frames.DEFAULT_WINDOW_BYTES))
             for kind, flags, stream_id, payload in self._read():
-                self._take(kind, flags, stream_id, payload)
+                try:
+                    self._take(kind, flags, stream_id, payload)
+                except StreamEnded:
+                    continue  # `close` has ended that call in the meantime.
         except _ConnectionFailed as error:
             log.warning("closed a connection: %s", error)
             self._go_away(error.code)
@@ -138,6 +152,7 @@ class Connection:
             buffer += data
             if not data or not frames.PREFACE.startswith(buffer[: len(frames.PREFACE)]):
                 return  # It speaks something else, and would not understand us.
+        self._wire.wait_forever()
         position = len(frames.PREFACE)
         while True:
             while len(buffer) - position >= frames.HEADER_BYTES:
@@ -159,29 +174,9 @@ class Connection:
     def _take(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
         if self._headers is not None and kind != Kind.CONTINUATION:
             raise _ConnectionFailed(Code.PROTOCOL_ERROR, "a header block was interrupted")
-        match kind:
-            case Kind.DATA:
-                self._on_data(flags, stream_id, payload)
-            case Kind.HEADERS:
-                self._on_headers(flags, stream_id, payload)
-            case Kind.CONTINUATION:
-                self._on_continuation(flags, stream_id, payload)
-            case Kind.RST_STREAM:
-                if stream := self._streams.get(stream_id):
-                    self._drop(stream)
-            case Kind.SETTINGS:
-                if not flags & Flag.ACK:
-                    self._on_settings(payload)
-            case Kind.PING:
-                # A peer pings once a minute, whether or not there are calls; that is welcome at any rate.
-                if not flags & Flag.ACK:
-                    self._write(Kind.PING, Flag.ACK, 0, payload)
-            case Kind.WINDOW_UPDATE:
-                self._on_window_update(stream_id, payload)
-            case Kind.PUSH_PROMISE:
-                raise _ConnectionFailed(Code.PROTOCOL_ERROR, "a client cannot push")
-            case _:
-                pass  # PRIORITY and GOAWAY change nothing here, and unknown types are to be ignored.
+        # PRIORITY and GOAWAY change nothing here, and unknown types are to be ignored.
+        if handle := self._handlers.get(kind):
+            handle(flags, stream_id, payload)
 
     def _on_data(self, flags: int, stream_id: int, payload: bytes) -> None:
         if not 0 < stream_id <= self._last_stream_id:
@@ -261,7 +256,8 @@ class Connection:
     def _open(self, stream_id: int) -> None:
         stream = _Stream(stream_id, self._stream_window_bytes)
         stream.call = self._accept(lambda message: self._send(stream, message))
-        self._streams[stream_id] = stream
+        with self._sending:
+            self._streams[stream_id] = stream
         self._write(Kind.HEADERS, Flag.END_HEADERS, stream_id, frames.pack_headers(*_RESPONSE))
         stream.call.start()
 
@@ -270,10 +266,24 @@ class Connection:
         stream.half_closed = True
         self._finish(stream, Status.OK, "")
 
-    def _on_settings(self, payload: bytes) -> None:
+    def _on_reset(self, _flags: int, stream_id: int, _payload: bytes) -> None:
+        if stream := self._streams.get(stream_id):
+            self._drop(stream)
+
+    def _on_push(self, _flags: int, _stream_id: int, _payload: bytes) -> None:
+        raise _ConnectionFailed(Code.PROTOCOL_ERROR, "a client cannot push")
+
+    def _on_ping(self, flags: int, _stream_id: int, payload: bytes) -> None:
+        # A peer pings once a minute, whether or not there are calls; that is welcome at any rate.
+        if not flags & Flag.ACK:
+            self._write(Kind.PING, Flag.ACK, 0, payload)
+
+    def _on_settings(self, flags: int, _stream_id: int, payload: bytes) -> None:
+        if flags & Flag.ACK:
+            return
         if len(payload) % 6:
             raise _ConnectionFailed(Code.FRAME_SIZE_ERROR, "settings of a broken length")
-        with self._permission:
+        with self._sending:
             for name, value in frames.unpack_settings(payload):
                 if name == Setting.INITIAL_WINDOW_SIZE:
                     if value > frames.MAX_WINDOW_BYTES:
@@ -284,19 +294,21 @@ class Connection:
                     self._stream_window_bytes = value
                 elif name == Setting.MAX_FRAME_SIZE:
                     self._frame_bytes = max(value, frames.DEFAULT_FRAME_BYTES)
-            self._permission.notify_all()
-        self._write(Kind.SETTINGS, Flag.ACK, 0)
+            self._wire.queue(frames.pack(Kind.SETTINGS, Flag.ACK, 0))
+            self._pump_all()
+        self._wire.flush()
 
-    def _on_window_update(self, stream_id: int, payload: bytes) -> None:
+    def _on_window_update(self, _flags: int, stream_id: int, payload: bytes) -> None:
         if len(payload) != 4:  # noqa: PLR2004 -- one word
             raise _ConnectionFailed(Code.FRAME_SIZE_ERROR, "a window update of a broken length")
         increment = frames.unpack_word(payload)
-        with self._permission:
+        with self._sending:
             if stream_id == 0:
                 self._window_bytes += increment
             elif stream := self._streams.get(stream_id):
                 stream.window_bytes += increment
-            self._permission.notify_all()
+            self._pump_all()
+        self._wire.flush()
 
     def _acknowledge(self, stream: _Stream | None, length: int) -> None:
         """Let the client send on when half of what it was allowed has come."""
@@ -311,24 +323,32 @@ class Connection:
                 stream.unacknowledged_bytes = 0
 
     def _send(self, stream: _Stream, message: bytes) -> None:
-        rest = memoryview(_PREFIX.pack(0, len(message)) + message)
-        with stream.sending:
-            while rest:
-                length = self._await_permission(stream, len(rest))
-                self._write(Kind.DATA, 0, stream.id, bytes(rest[:length]))
-                rest = rest[length:]
+        """Send one message of a call as soon as the client takes it, without waiting for that."""
+        with self._sending:
+            if stream.closed:
+                raise StreamEnded("the stream to the peer is gone")
+            stream.outbox.append(memoryview(_PREFIX.pack(0, len(message)) + message))
+            self._pump(stream)
+        self._wire.flush()
 
-    def _await_permission(self, stream: _Stream, wanted: int) -> int:
-        """Wait until the client takes more of this call, and return how many bytes may be sent at once."""
-        with self._permission:
-            while not stream.closed:
-                length = min(wanted, self._frame_bytes, self._window_bytes, stream.window_bytes)
-                if length > 0:
-                    self._window_bytes -= length
-                    stream.window_bytes -= length
-                    return length
-                self._permission.wait()
-        raise StreamEnded("the stream to the peer is gone")
+    def _pump_all(self) -> None:
+        for stream in self._streams.values():
+            self._pump(stream)
+
+    def _pump(self, stream: _Stream) -> None:
+        """Queue as much of a call's outbox as the client takes."""
+        while stream.outbox:
+            length = min(self._frame_bytes, self._window_bytes, stream.window_bytes)
+            if length <= 0:
+                return
+            part = stream.outbox[0][:length]
+            self._wire.queue(frames.pack(Kind.DATA, 0, stream.id, part))
+            self._window_bytes -= len(part)
+            stream.window_bytes -= len(part)
+            if rest := stream.outbox[0][length:]:
+                stream.outbox[0] = rest
+            else:
+                stream.outbox.popleft()
 
     def _finish(self, stream: _Stream, status: Status, message: str) -> None:
         """End a call from our side."""
@@ -340,17 +360,18 @@ class Connection:
 
     def _drop(self, stream: _Stream) -> None:
         """Forget a call that is over."""
-        with self._permission:
+        with self._sending:
             self._streams.pop(stream.id, None)
             stream.closed = True
-            self._permission.notify_all()
+            stream.outbox.clear()
         stream.call.end()
 
     def _go_away(self, code: Code) -> None:
         self._write(Kind.GOAWAY, 0, 0, frames.pack_word(self._last_stream_id) + frames.pack_word(code))
 
     def _write(self, kind: Kind, flags: int, stream_id: int, payload: bytes = b"") -> None:
-        self._wire.write(frames.pack(kind, flags, stream_id, payload))
+        self._wire.queue(frames.pack(kind, flags, stream_id, payload))
+        self._wire.flush()
 
 
 def _without_padding(flags: int, payload: bytes) -> bytes:

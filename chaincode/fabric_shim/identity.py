@@ -19,16 +19,17 @@ from fabric_shim.errors import ArgumentError
 
 # A Fabric CA writes {"attrs": {name: value}} there, as plain JSON (fabric-ca lib/attrmgr).
 _ATTRIBUTES = ObjectIdentifier("1.2.3.4.5.6.7.8.1")
-# Go orders a name by kind, whatever its order in the certificate, and leaves out other kinds (crypto/x509/pkix).
+# Go orders a name by kind, whatever its order in the certificate, and leaves out other kinds (crypto/x509/pkix of
+# Go 1.26, last first; older releases had them in another order).
 _NAME_PARTS = (
     (NameOID.SERIAL_NUMBER, "SERIALNUMBER"),
     (NameOID.COMMON_NAME, "CN"),
-    (NameOID.POSTAL_CODE, "POSTALCODE"),
-    (NameOID.STREET_ADDRESS, "STREET"),
-    (NameOID.STATE_OR_PROVINCE_NAME, "ST"),
-    (NameOID.LOCALITY_NAME, "L"),
     (NameOID.ORGANIZATIONAL_UNIT_NAME, "OU"),
     (NameOID.ORGANIZATION_NAME, "O"),
+    (NameOID.POSTAL_CODE, "POSTALCODE"),
+    (NameOID.STREET_ADDRESS, "STREET"),
+    (NameOID.LOCALITY_NAME, "L"),
+    (NameOID.STATE_OR_PROVINCE_NAME, "ST"),
     (NameOID.COUNTRY_NAME, "C"),
 )
 # Of these a certificate may repeat the value, but Go keeps the last one alone.

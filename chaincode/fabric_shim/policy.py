@@ -6,7 +6,7 @@ On the wire a policy is a common.SignaturePolicyEnvelope under the metadata name
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, get_args, Literal
+from typing import Any, Literal, get_args
 
 from fabric_protos.common import policies_pb2
 from fabric_protos.msp import msp_principal_pb2
@@ -99,7 +99,7 @@ def _encode_rule(rule: Policy, index: dict[SignedBy, int]) -> Any:
 def _decode_rule(rule: Any, signers: list[SignedBy]) -> Policy:
     match rule.WhichOneof("Type"):
         case "signed_by" if rule.signed_by >= 0:
-            return signers[rule.signed_by]
+            return signers[int(rule.signed_by)]
         case "n_out_of":
             return OutOf(rule.n_out_of.n, tuple(_decode_rule(part, signers) for part in rule.n_out_of.rules))
         case _:

@@ -19,6 +19,8 @@ from google.protobuf.message import DecodeError
 from fabric_shim.config import MAX_MESSAGE_BYTES
 from fabric_shim.effects import Effects
 from fabric_shim.errors import ArgumentError, PeerError, Rejected, ShimError, StreamEnded
+from fabric_shim.frames import Status
+from fabric_shim.http2 import CallFailed
 from fabric_shim.limits import PeerLimits, read_limits
 from fabric_shim.proposal import Proposal, read_proposal
 from fabric_shim.response import ERROR, ERROR_THRESHOLD, Response
@@ -28,6 +30,8 @@ from fabric_shim.workers import Workers
 log = logging.getLogger("fabric_shim")
 
 _MESSAGE = shim_pb2.ChaincodeMessage
+# Characters of an error's message that a client gets to read.
+_MAX_REASON = 4096
 
 
 class Chaincode(Protocol):
@@ -37,16 +41,10 @@ class Chaincode(Protocol):
         """Run one transaction; whatever this raises becomes a response with status 500."""
 
 
-class HandshakeFailed(ShimError):
-    """The peer did not take the registration."""
-
-
 class Session:
     """One stream with one peer."""
 
-    def __init__(
-        self, chaincode: Chaincode, package_id: str, workers: Workers, send: Callable[[bytes], None]
-    ) -> None:
+    def __init__(self, chaincode: Chaincode, package_id: str, workers: Workers, send: Callable[[bytes], None]) -> None:
         self._chaincode = chaincode
         self._package_id = package_id
         self._workers = workers
@@ -64,7 +62,7 @@ class Session:
         """Take one message from the peer; always called from the same thread.
 
         Raises:
-            HandshakeFailed: the stream is of no use.
+            CallFailed: the peer does not take the registration.
         """
         try:
             message = _MESSAGE.FromString(data)
@@ -93,14 +91,16 @@ class Session:
 
     def _shake_hands(self, message: Any) -> None:
         if message.type != self._awaited:
-            raise HandshakeFailed(f"the peer answered the registration with a message of type {message.type}")
+            raise CallFailed(
+                Status.FAILED_PRECONDITION, f"the registration was answered by a message of type {message.type}"
+            )
         if message.type == _MESSAGE.REGISTERED:
             self._awaited = _MESSAGE.READY
             return
         try:
             self._limits = read_limits(message.payload)
         except DecodeError as error:
-            raise HandshakeFailed("the peer's READY cannot be read") from error
+            raise CallFailed(Status.FAILED_PRECONDITION, "the peer's READY cannot be read") from error
         self._awaited = _MESSAGE.TRANSACTION
         log.info("registered %s: %s", self._package_id, self._limits)
 
@@ -161,7 +161,6 @@ class Session:
             return bytes(reply.SerializeToString())
 
 
-
 class _Transaction:
     """A running transaction's line to the peer."""
 
@@ -216,9 +215,7 @@ def _fault(message: Any, reason: str) -> bytes:
 
 
 def _completed(transaction: _Transaction, response: Response) -> Any:
-    answer = proposal_response_pb2.Response(
-        status=response.status, payload=response.payload, message=response.message
-    )
+    answer = proposal_response_pb2.Response(status=response.status, payload=response.payload, message=response.message)
     return _MESSAGE(
         type=_MESSAGE.COMPLETED,
         payload=answer.SerializeToString(),
@@ -237,9 +234,13 @@ def _check_size(message: Any) -> bytes:
 
 def _describe(error: BaseException) -> str:
     """Say what a client may read: the message of an error that was raised for it, and no trace."""
-    if isinstance(error, ShimError):
-        return str(error)
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 -- an error of the contract's own may be broken, too
+        text = ""
+    if not isinstance(error, ShimError):
+        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return text[:_MAX_REASON].encode(errors="replace").decode()
 
 
 def _log_failure(transaction: _Transaction, error: BaseException) -> None:

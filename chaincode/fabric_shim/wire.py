@@ -6,6 +6,8 @@ import threading
 from collections import deque
 
 _READ_BYTES = 256 * 1024
+# For the first words; a call may then be silent for days.
+_PATIENCE_S = 10.0
 # A peer that sends pings and reads no answers is cut off here.
 _MAX_WAITING = 65536
 
@@ -18,9 +20,21 @@ class Wire:
     """
 
     def __init__(self, connection: socket.socket) -> None:
+        connection.settimeout(_PATIENCE_S)
         self._socket = connection
         self._outbox: deque[bytes] = deque()
         self._writing = threading.Lock()
+
+    def handshake(self) -> None:
+        """Agree on how to talk.
+
+        Raises:
+            OSError: there is no agreement.
+        """
+
+    def wait_forever(self) -> None:
+        """Let the other side be silent from now on."""
+        self._socket.settimeout(None)
 
     def receive(self) -> bytes:
         """Wait for bytes and return them; none means that the connection is over."""
@@ -29,16 +43,19 @@ class Wire:
         except OSError:
             return b""
 
-    def write(self, data: bytes) -> None:
-        """Write after all that was written before. A broken connection shows when it is read."""
+    def queue(self, data: bytes) -> None:
+        """Have `data` written by the next `flush`, after all that was queued before."""
         self._outbox.append(data)
+
+    def flush(self) -> None:
+        """Write what is queued. A broken connection shows when it is read."""
         if len(self._outbox) > _MAX_WAITING:
             self.close()
-        # What is left by another thread between its last look and its release is taken in the next round.
+        # What another thread queued while this one was about to release the socket is taken in the next round.
         while self._outbox and self._writing.acquire(blocking=False):
             try:
                 self._transmit(self._take())
-            except (OSError, ssl.SSLError):
+            except OSError:
                 self.close()
             finally:
                 self._writing.release()
@@ -62,7 +79,7 @@ class Wire:
 
 
 class TlsWire(Wire):
-    """The same over TLS; the handshake happens on the first read."""
+    """The same over TLS."""
 
     def __init__(self, connection: socket.socket, context: ssl.SSLContext) -> None:
         super().__init__(connection)
@@ -72,6 +89,23 @@ class TlsWire(Wire):
         # OpenSSL takes one call at a time for a connection, even if one reads and one writes.
         self._calling = threading.Lock()
 
+    def handshake(self) -> None:
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self._flush_protocol()
+                encrypted = super().receive()
+                if not encrypted:
+                    raise ConnectionError("the connection ended within the TLS handshake") from None
+                self._incoming.write(encrypted)
+            except ssl.SSLError:
+                self._flush_protocol()  # It tells the other side what is wrong.
+                raise
+            else:
+                self._flush_protocol()
+                return
+
     def receive(self) -> bytes:
         while encrypted := super().receive():
             try:
@@ -80,13 +114,16 @@ class TlsWire(Wire):
                     data = self._decrypt()
             except ssl.SSLError:
                 return b""
-            finally:
-                # A handshake, or a request for new keys, leaves something to be sent: also the reason of a failure.
-                if self._outgoing.pending:
-                    self.write(b"")
+            self._flush_protocol()
             if data:
                 return data
         return b""
+
+    def _flush_protocol(self) -> None:
+        """Send what TLS itself has to say, such as a request for new keys."""
+        if self._outgoing.pending:
+            self.queue(b"")
+            self.flush()
 
     def _decrypt(self) -> bytes:
         parts = []

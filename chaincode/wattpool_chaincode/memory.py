@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from wattpool_chaincode.chaincode import Chaincode
 from wattpool_chaincode.context import Modification, Page, Policy, Submitter
+from wattpool_chaincode.organisations import OPERATOR_ATTRIBUTES
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -32,12 +33,22 @@ class MemoryNetwork:
         self.time_utc = 0
         self.calls = 0
 
-    def call(
-        self, channel: str, function: str, argument: bytes, *, by: str, transient: Mapping[str, bytes] | None = None
+    def call(  # noqa: PLR0913 -- what a transaction consists of
+        self,
+        channel: str,
+        function: str,
+        argument: bytes,
+        *,
+        by: str,
+        attributes: Mapping[str, str] = OPERATOR_ATTRIBUTES,
+        transient: Mapping[str, bytes] | None = None,
     ) -> bytes:
-        """Run and commit one transaction of organisation `by`; a refusal passes through and changes nothing."""
+        """Run and commit one transaction of organisation `by`, by default of its operator's.
+
+        A refusal passes through and changes nothing.
+        """
         self.calls += 1
-        context = MemoryContext(self, channel, Submitter(msp_id=by, attributes={}), transient or {})
+        context = MemoryContext(self, channel, Submitter(msp_id=by, attributes=attributes), transient or {})
         result = self.chaincodes[channel].invoke(context, function, argument)
         context.commit()
         return result

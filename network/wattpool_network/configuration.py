@@ -4,14 +4,13 @@ Whatever is not named keeps Fabric's default in code, which differs from its sam
 are named. Sources: sampleconfig/{core,orderer,configtx}.yaml of Fabric, and fabric-ca's docs/source/servercli.md.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from wattpool_network.layout import Layout
 from wattpool_network.topology import (
     Authority,
     Chaincode,
-    Channel,
+    Collection,
     Consensus,
     Orderer,
     Organisation,
@@ -30,9 +29,7 @@ _CERTIFICATE_LIFETIME = f"{_YEAR}h"
 _RAFT_ELECTION_TICKS = 10
 
 
-def authority(
-    authority: Authority, name: str, *, password: str, others: tuple[str, ...] = ()
-) -> dict[str, Any]:
+def authority(authority: Authority, name: str, *, password: str, others: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return fabric-ca-server-config.yaml of one of a server's authorities.
 
     Args:
@@ -187,6 +184,9 @@ def peer(topology: Topology, peer: Peer, layout: Layout, *, builder: str) -> dic
                 # Each peer takes its blocks from the orderers itself, and trusts no other peer's.
                 "useLeaderElection": False,
                 "orgLeader": True,
+                # Peers that join a channel first cannot reach those that have not yet; the default is to try again
+                # after 25 s, for which nobody would find an endorser.
+                "reconnectInterval": "2s",
                 "state": {"enabled": False},
                 "pvtData": {
                     "pullRetryThreshold": "10s",
@@ -209,7 +209,12 @@ def peer(topology: Topology, peer: Peer, layout: Layout, *, builder: str) -> dic
                 "endorsers": {"escc": {"name": "DefaultEndorsement"}},
                 "validators": {"vscc": {"name": "DefaultValidation"}},
             },
-            "discovery": {"enabled": True, "authCacheEnabled": True, "authCacheMaxSize": 1000},
+            "discovery": {
+                "enabled": True,
+                "authCacheEnabled": True,
+                "authCacheMaxSize": 1000,
+                "authCachePurgeRetentionRatio": 0.75,
+            },
             "limits": {
                 "concurrency": {
                     "endorserService": 2500,
@@ -296,57 +301,21 @@ def channel(topology: Topology, layout: Layout) -> dict[str, Any]:
 
 def collections(topology: Topology, chaincode: Chaincode) -> list[dict[str, Any]]:
     """Return the collections of a chaincode as `peer lifecycle chaincode` reads them."""
-    members = ", ".join(f"'{organisation.msp_id}.member'" for organisation in topology.organisations)
-    peers = sum(organisation.peers for organisation in topology.organisations)
-    return [
-        {
-            "name": collection.name,
-            "policy": f"OR({members})",
-            "requiredPeerCount": collection.required_peers,
-            # An endorser hands data to other peers only.
-            "maxPeerCount": max(collection.required_peers, min(collection.max_peers, peers - 1)),
-            "blockToLive": collection.blocks_to_live,
-            "memberOnlyRead": True,
-            "memberOnlyWrite": True,
-        }
-        for collection in chaincode.collections
-    ]
+    return [_collection(topology, collection) for collection in chaincode.collections]
 
 
-def connection(topology: Topology, layout: Layout) -> dict[str, Any]:
-    """Return connection.yaml: how clients reach the network; paths are relative to the file."""
-
-    def relative(path: Any) -> str:
-        return str(path.relative_to(layout.root))
-
-    def identity(organisation: Organisation, name: str) -> Mapping[str, str]:
-        msp = layout.user(organisation, name) / "msp"
-        return {
-            "certificate": relative(msp / "signcerts" / "cert.pem"),
-            "key": relative(msp / "keystore" / "key.pem"),
-        }
-
-    authorities = {authority.organisation: authority for authority in topology.authorities}
+def _collection(topology: Topology, collection: Collection) -> dict[str, Any]:
+    members = ", ".join(f"'{msp_id}.member'" for msp_id in collection.members)
+    peers = sum(one.peers for one in topology.organisations if one.msp_id in collection.members)
     return {
-        "channels": {
-            channel.name: {"chaincodes": [chaincode.name for chaincode in channel.chaincodes]}
-            for channel in topology.channels
-        },
-        "organisations": {
-            organisation.msp_id: {
-                "name": organisation.name,
-                "peers": [peer.address for peer in topology.peers_of(organisation)],
-                "tls_root": relative(layout.tls_root(organisation)),
-                "identities": {name: identity(organisation, name) for name in ("admin", "client")},
-                "authority": {
-                    "url": f"https://{organisation.host}:{authorities[organisation].port}",
-                    "name": CA,
-                    "tls_root": relative(layout.authority_root(authorities[organisation], CA)),
-                    "registrar": identity(organisation, REGISTRAR),
-                },
-            }
-            for organisation in topology.organisations
-        },
+        "name": collection.name,
+        "policy": f"OR({members})",
+        "requiredPeerCount": collection.required_peers,
+        # An endorser hands data to other peers only.
+        "maxPeerCount": max(collection.required_peers, min(collection.max_peers, peers - 1)),
+        "blockToLive": collection.blocks_to_live,
+        "memberOnlyRead": True,
+        "memberOnlyWrite": True,
     }
 
 
@@ -374,9 +343,7 @@ def _application_organisation(topology: Topology, organisation: Organisation, la
             "Admins": _signature(f"OR('{msp_id}.admin')"),
             "Endorsement": _signature(f"OR('{msp_id}.peer')"),
         },
-        "AnchorPeers": [
-            {"Host": organisation.host, "Port": peer.port} for peer in topology.peers_of(organisation)[:1]
-        ],
+        "AnchorPeers": [{"Host": organisation.host, "Port": peer.port} for peer in topology.peers_of(organisation)[:1]],
     }
 
 

@@ -1,5 +1,6 @@
 """What can go wrong with a network, by what to do next; each message is one sentence that names what is wrong."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -67,3 +68,16 @@ class CommandFailed(NetworkError):
         self.command = command
         self.status = status
         self.last_line = last_line
+
+
+class MalformedConnection(NetworkError):
+    """A connection file that cannot be used."""
+
+
+class SnapshotsDiffer(NetworkError):
+    """Peers hold different states after the same block: one of them is broken or was tampered with."""
+
+    def __init__(self, channel: str, block: int, hashes: Mapping[str, str]) -> None:
+        told = ", ".join(f"{peer} {value}" for peer, value in hashes.items())
+        super().__init__(f"the peers' states of channel {channel} after block {block} differ: {told}")
+        self.hashes = hashes

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from wattpool_network.topology import Authority, Channel, ChaincodeServer, Node, Organisation
+from wattpool_network.topology import Authority, ChaincodeServer, Channel, Node, Organisation
 
 
 @dataclass(frozen=True)

@@ -9,19 +9,25 @@ import io
 import json
 import tarfile
 
+from wattpool_network.topology import ChaincodeServer
+
 DIAL_TIMEOUT_S = 10
 
 
-def build(*, label: str, address: str) -> bytes:
-    """Return the package of the service at `address`; equal arguments give equal bytes, and so equal package ids."""
-    connection = {"address": address, "dial_timeout": f"{DIAL_TIMEOUT_S}s", "tls_required": False}
+def of(server: ChaincodeServer) -> bytes:
+    """Return the package of an organisation's own process; the same each time, and so is its id."""
+    connection = {"address": server.address, "dial_timeout": f"{DIAL_TIMEOUT_S}s", "tls_required": False}
     code = _archive({"connection.json": _json(connection)})
-    return _archive({"metadata.json": _json({"type": "ccaas", "label": label}), "code.tar.gz": code})
+    return _archive({"metadata.json": _json({"type": "ccaas", "label": _label(server)}), "code.tar.gz": code})
 
 
-def package_id(package: bytes, *, label: str) -> str:
-    """Return the id under which a peer installs `package`."""
-    return f"{label}:{hashlib.sha256(package).hexdigest()}"
+def id_of(server: ChaincodeServer) -> str:
+    """Return the id under which a peer installs the package."""
+    return f"{_label(server)}:{hashlib.sha256(of(server)).hexdigest()}"
+
+
+def _label(server: ChaincodeServer) -> str:
+    return f"{server.chaincode.name}_{server.chaincode.version}"
 
 
 def _json(value: dict[str, object]) -> bytes:

@@ -12,13 +12,13 @@ _PROBE_TIMEOUT_S = 2.0
 _METRIC = re.compile(r"^(?P<name>\w+)(?:\{(?P<labels>[^}]*)\})? (?P<value>\S+)$", re.MULTILINE)
 
 
-def until(is_so: Callable[[], bool], *, deadline_s: float) -> bool:
-    """Ask again and again whether something is so; tell whether it became so in time."""
+def until(is_so: Callable[[], bool], *, deadline_s: float, poll_s: float = POLL_S) -> bool:
+    """Ask every `poll_s` whether something is so; tell whether it became so in time."""
     end = time.monotonic() + deadline_s
     while not is_so():
         if time.monotonic() >= end:
             return False
-        time.sleep(POLL_S)
+        time.sleep(poll_s)
     return True
 
 

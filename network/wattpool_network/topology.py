@@ -19,7 +19,7 @@ PORTS_PER_ORGANISATION = 100
 _ORDERERS_FROM, _PEERS_FROM, _CHAINCODE_FROM = 10, 40, 80
 _PORTS_PER_NODE = 3
 _MAX_NODES = 10
-_MAX_CHAINCODES = 20
+_MAX_CHAINCODES = 10
 _MAX_PORT = 65_535
 # How many byzantine orderers are survived is (n - 1) / 3, so that fewer than four survive none.
 _MIN_BFT_ORDERERS = 4
@@ -35,10 +35,14 @@ class Consensus(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Organisation:
-    """One member of the network: its own authority, orderers, peers and chaincode processes on its own host."""
+    """One member of the network: its own authority, orderers, peers and chaincode processes on its own host.
+
+    `slot` tells which block of ports is its own, and stays when others come and go.
+    """
 
     name: str
     msp_id: str
+    slot: int
     host: str = "127.0.0.1"
     orderers: int = 1
     peers: int = 1
@@ -46,12 +50,13 @@ class Organisation:
 
 @dataclass(frozen=True, kw_only=True)
 class Collection:
-    """Private data that all organisations hold; an endorser hands it to at least `required_peers` others at once.
+    """Private data that the `members` (MSP ids) hold; an endorser hands it to at least `required_peers` others at once.
 
     `blocks_to_live` is after how many blocks it is purged by itself, 0 for never.
     """
 
     name: str
+    members: tuple[str, ...]
     required_peers: int = 1
     max_peers: int = 3
     blocks_to_live: int = 0
@@ -168,7 +173,7 @@ class ChaincodeServer:
 
     @property
     def name(self) -> str:
-        return f"{self.chaincode.name}.{self.organisation.name}"
+        return f"{self.chaincode.name}-{self.chaincode.sequence}.{self.organisation.name}"
 
     @property
     def address(self) -> str:
@@ -187,9 +192,9 @@ class Topology:
     """The whole network.
 
     Attributes:
-        organisations: in the order in which ports are given out.
+        organisations: each once.
         channels: all organisations join all of them.
-        port_base: the first port used; each organisation takes the next hundred.
+        port_base: the first port used; each organisation takes a hundred.
         consensus: of all channels.
         raft_tick_ms: Raft's clock; a leader is missed after ten ticks.
         batch: when a block is cut.
@@ -258,15 +263,30 @@ class Topology:
     def chaincode_servers(self) -> tuple[ChaincodeServer, ...]:
         deployed = [(channel, chaincode) for channel in self.channels for chaincode in channel.chaincodes]
         return tuple(
-            ChaincodeServer(organisation=organisation, channel=channel, chaincode=chaincode, port=port)
+            ChaincodeServer(
+                organisation=organisation,
+                channel=channel,
+                chaincode=chaincode,
+                # While a chaincode is upgraded, the old process and the new one run side by side.
+                port=base + _CHAINCODE_FROM + 2 * place + chaincode.sequence % 2,
+            )
             for organisation, base in self._blocks()
-            for port, (channel, chaincode) in enumerate(deployed, start=base + _CHAINCODE_FROM)
+            for place, (channel, chaincode) in enumerate(deployed)
         )
 
     @property
     def nodes(self) -> tuple[Node, ...]:
         """All processes, in the order in which they are started."""
         return (*self.authorities, *self.orderers, *self.peers, *self.chaincode_servers)
+
+    @property
+    def collections(self) -> tuple[Collection, ...]:
+        return tuple(
+            collection
+            for channel in self.channels
+            for chaincode in channel.chaincodes
+            for collection in chaincode.collections
+        )
 
     def peers_of(self, organisation: Organisation) -> tuple[Peer, ...]:
         return tuple(peer for peer in self.peers if peer.organisation == organisation)
@@ -275,8 +295,8 @@ class Topology:
         return tuple(orderer for orderer in self.orderers if orderer.organisation == organisation)
 
     def _blocks(self) -> Iterator[tuple[Organisation, int]]:
-        for position, organisation in enumerate(self.organisations):
-            yield organisation, self.port_base + position * PORTS_PER_ORGANISATION
+        for organisation in self.organisations:
+            yield organisation, self.port_base + organisation.slot * PORTS_PER_ORGANISATION
 
     def _problems(self) -> Iterator[str]:
         names = [organisation.name for organisation in self.organisations]
@@ -302,7 +322,10 @@ class Topology:
             yield f"BFT needs at least {_MIN_BFT_ORDERERS} orderers to survive one that lies, not {orderers}"
         if self.consensus is Consensus.BFT and self.channel_capability != "V3_0":
             yield f"BFT needs the channel capability V3_0, not {self.channel_capability}"
-        last_port = self.port_base + len(self.organisations) * PORTS_PER_ORGANISATION - 1
+        slots = [organisation.slot for organisation in self.organisations]
+        yield from _repeated("slot", [str(slot) for slot in slots])
+        yield from (f"slot {slot} is less than 0" for slot in slots if slot < 0)
+        last_port = self.port_base + (max(slots, default=0) + 1) * PORTS_PER_ORGANISATION - 1
         if self.port_base < 1 or last_port > _MAX_PORT:
             yield f"ports {self.port_base} to {last_port} are not all between 1 and {_MAX_PORT}"
 
@@ -338,7 +361,7 @@ def _channel(value: Any) -> Channel:
 
 
 def _chaincode(value: Any) -> Chaincode:
-    collections = tuple(Collection(**one) for one in value["collections"])
+    collections = tuple(Collection(**{**one, "members": tuple(one["members"])}) for one in value["collections"])
     return Chaincode(**{**value, "command": tuple(value["command"]), "collections": collections})
 
 

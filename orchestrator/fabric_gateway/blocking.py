@@ -48,10 +48,18 @@ class Connection:
     def close(self) -> None:
         """Close the channel and stop the loop; calls in flight are cancelled."""
         if not self._loop.is_closed():
-            self.run(self.wrapped.close())
+            self.run(self._end())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
+
+    async def _end(self) -> None:
+        await self.wrapped.close()
+        # What is between two calls would otherwise be waited for by other threads for ever.
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     def __enter__(self) -> Self:
         return self

@@ -112,13 +112,16 @@ _FRAGMENTS = (
     ("access denied", Reason.ACCESS_DENIED),
     ("CERTIFICATE_VERIFY_FAILED", Reason.TLS_REFUSED),
     ("andshake failed", Reason.TLS_REFUSED),
-    ("Cannot check peer", Reason.TLS_REFUSED),
+    ("Hostname Verification Check failed", Reason.TLS_REFUSED),
     ("unsuccessful response from orderer", Reason.ORDERER_REFUSED),
     ("code = Unavailable", Reason.UNREACHABLE),
 )
 _CODES = {
     grpc.StatusCode.DEADLINE_EXCEEDED: Reason.TIMED_OUT,
     grpc.StatusCode.UNAVAILABLE: Reason.UNREACHABLE,
+    # Fabric itself answers neither: they are what gRPC makes of a stream that breaks off.
+    grpc.StatusCode.INTERNAL: Reason.UNREACHABLE,
+    grpc.StatusCode.CANCELLED: Reason.UNREACHABLE,
     grpc.StatusCode.PERMISSION_DENIED: Reason.ACCESS_DENIED,
     grpc.StatusCode.UNAUTHENTICATED: Reason.ACCESS_DENIED,
 }

@@ -179,7 +179,12 @@ class SubmittedTransaction(Commit):
 
     def __init__(self, session: Session, signed: gateway_pb2.SignedCommitStatusRequest, *, result: bytes) -> None:
         super().__init__(session, signed)
-        self.result = result
+        self._result = result
+
+    @property
+    def result(self) -> bytes:
+        """What the chaincode returned; it holds only if the transaction turns out valid."""
+        return self._result
 
 
 class Transaction:

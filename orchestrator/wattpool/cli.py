@@ -3,7 +3,9 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,10 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from wattpool.bad_input import BadInput
-from wattpool.ledgers.embedded import EmbeddedLedger
-from wattpool.ledgers.port import LedgerError
+from wattpool.ledgers.port import Ledger, LedgerError
+from wattpool.simulation.clock import SimulatedClock
 from wattpool.simulation.community import plan_for
-from wattpool.simulation.engine import Simulation, clock_for, open_ledger
+from wattpool.simulation.engine import CHAINCODES, Simulation, clock_for, open_ledger
 from wattpool.simulation.profiles import (
     BUNDLED,
     BUNDLED_DAY_START_UTC,
@@ -61,7 +63,9 @@ def simulate(  # noqa: PLR0913, PLR0917 -- the options of one command
     mechanism: Annotated[str | None, typer.Option(help="pool or uniform; default: the community's.")] = None,
     seed: Annotated[int, typer.Option(help="Gives all keys; the same seed gives the same figures.", min=0)] = 1,
     forecast: Annotated[str, typer.Option(help="What meters expect: last (measured) or perfect.")] = "last",
-    ledger: Annotated[Path | None, typer.Option(help="Directory of the ledger; default: OUT/ledger.")] = None,
+    ledger: Annotated[
+        str | None, typer.Option(help="Directory of the ledger, or fabric:CONNECTION.yaml; default: OUT/ledger.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Directory for the figures; default: out/COMMUNITY.")] = None,
 ) -> None:
     """Let real homes trade for some days under the contract code, and write what it came to."""
@@ -72,11 +76,11 @@ def simulate(  # noqa: PLR0913, PLR0917 -- the options of one command
     out = out or Path("out") / scenario.community
     _require_directory("--out", out)
     clock = clock_for(scenario)
-    with open_ledger(ledger or out / "ledger", scenario, clock) as opened:
+    with _open(ledger or str(out / "ledger"), scenario, clock) as opened:
         simulation = Simulation(scenario, opened, clock)
         _run(simulation)
         summary = summarise(simulation)
-        summary["ledger"] = {channel: _tip(opened, channel) for channel in ("contract", "ledger")}
+        summary["ledger"] = {channel: asdict(opened.tip(channel)) for channel in CHAINCODES}
     summary["wall_s"] = round(time.monotonic() - started)
     out.mkdir(parents=True, exist_ok=True)
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
@@ -121,6 +125,21 @@ def _choose_profiles(path: Path | None, *, start: str | None, days: int, pv: str
     return to_periods(select(read, start_utc=start_utc, days=days, pv=names), period_s)
 
 
+@contextmanager
+def _open(place: str, scenario: Scenario, clock: SimulatedClock) -> Iterator[Ledger]:
+    kind, colon, path = place.partition(":")
+    if (kind, colon) != ("fabric", ":"):
+        with open_ledger(Path(place), scenario, clock) as embedded:
+            yield embedded
+        return
+    try:
+        from wattpool.ledgers.fabric import FabricLedger, read_connection  # noqa: PLC0415 -- an extra
+    except ModuleNotFoundError as error:
+        raise BadInput("--ledger", None, f"{place} needs the extra wattpool[fabric]: {error}") from error
+    with FabricLedger(read_connection(Path(path))) as fabric:
+        yield fabric
+
+
 def _require_directory(option: str, path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise BadInput(option, None, f"{path} is not a directory")
@@ -153,15 +172,6 @@ def _progress(console: Console) -> Progress:
         console=console,
         disable=not console.is_terminal,
     )
-
-
-def _tip(ledger: EmbeddedLedger, channel: str) -> dict[str, Any]:
-    blocks = ledger.height(channel)
-    return {
-        "blocks": blocks,
-        "transactions": ledger.transactions(channel),
-        "tip_hash": ledger.block(channel, blocks - 1).hash,
-    }
 
 
 def _print_summary(scenario: Scenario, summary: dict[str, Any], out: Path) -> None:

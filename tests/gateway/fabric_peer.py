@@ -1,6 +1,6 @@
 """A Gateway peer for tests: it checks what Fabric checks, in Fabric's words, orders at once, and fails as told to."""
 
-import datetime
+import datetime as dt
 import hashlib
 import threading
 import time
@@ -131,6 +131,11 @@ class FabricPeer:
     def fail(self, method: str, *faults: Fault) -> None:
         self.faults[method].extend(faults)
 
+    def wait_for(self, method: str, calls: int = 1) -> None:
+        """Wait until a method has been called so often."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.calls[method] >= calls, timeout=10)
+
     def commit(self, transaction_id: str, argument: bytes = b"") -> None:
         """Put a transaction of somebody else's into the next block."""
         event = chaincode_event_pb2.ChaincodeEvent(
@@ -209,8 +214,7 @@ class FabricPeer:
 
     def ChaincodeEvents(self, signed: Any, context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: N802
         request = gateway_pb2.ChaincodeEventsRequest.FromString(signed.request)
-        self.calls["ChaincodeEvents"] += 1
-        self.requests.append(request)
+        next_block = self._note("ChaincodeEvents", request)
         self._enter(context)
         try:
             self._fail_as_told("ChaincodeEvents", context)
@@ -219,7 +223,7 @@ class FabricPeer:
             except Refused as refused:
                 _abort(context, refused.code, refused.message, refused.details)
             position = request.start_position
-            number = position.specified.number if position.HasField("specified") else len(self.blocks)
+            number = position.specified.number if position.HasField("specified") else next_block
             after = request.after_transaction_id
             for block in self.blocks:
                 if after and block.transaction_id == after:
@@ -230,7 +234,7 @@ class FabricPeer:
                 elif block.code == VALID and block.event.chaincode_id == request.chaincode_id:
                     yield gateway_pb2.ChaincodeEventsResponse(events=[block.event], block_number=block.number)
         finally:
-            self._in_flight -= 1
+            self._leave()
 
     # protos.Deliver
 
@@ -261,10 +265,9 @@ class FabricPeer:
     def _deliver(
         self, requests: Iterator[Any], context: grpc.ServicerContext, form: Callable[[Block], dict[str, Any]]
     ) -> Iterator[Any]:
-        self.calls["Deliver"] += 1
         for envelope in requests:
+            next_block = self._note("Deliver", envelope)
             self._fail_as_told("Deliver", context)
-            self.requests.append(envelope)
             payload = common_pb2.Payload.FromString(envelope.payload)
             header = common_pb2.ChannelHeader.FromString(payload.header.channel_header)
             creator = common_pb2.SignatureHeader.FromString(payload.header.signature_header).creator
@@ -278,7 +281,7 @@ class FabricPeer:
             elif not self._is_let_in(creator, envelope.payload, envelope.signature):
                 status = common_pb2.FORBIDDEN
             else:
-                number = seek.start.specified.number if seek.start.HasField("specified") else len(self.blocks)
+                number = seek.start.specified.number if seek.start.HasField("specified") else next_block
                 for block in self._blocks_from(number, context):
                     yield events_pb2.DeliverResponse(**form(block))
                     if block.number == seek.stop.specified.number:
@@ -292,9 +295,8 @@ class FabricPeer:
     def _serve(
         self, method: str, transaction_id: str, request: Any, context: grpc.ServicerContext, answer: Callable[[], Any]
     ) -> Any:
-        self.calls[method] += 1
+        self._note(method, request)
         self.transaction_ids[method].append(transaction_id)
-        self.requests.append(request)
         self._enter(context)
         try:
             self.may_answer.wait()
@@ -305,15 +307,28 @@ class FabricPeer:
         except Refused as refused:
             _abort(context, refused.code, refused.message, refused.details)
         finally:
-            self._in_flight -= 1
+            self._leave()
+
+    def _note(self, method: str, request: Any) -> int:
+        """Count a call; return the number of the next block to come."""
+        with self.changed:
+            self.calls[method] += 1
+            self.requests.append(request)
+            self.changed.notify_all()
+            return len(self.blocks)
 
     def _enter(self, context: grpc.ServicerContext) -> None:
-        self._in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self._in_flight)
+        with self.changed:
+            self._in_flight += 1
+            self.most_in_flight = max(self.most_in_flight, self._in_flight)
         if self._in_flight > self.limit:
-            self._in_flight -= 1
+            self._leave()
             message = f"too many requests for gateway.Gateway, exceeding concurrency limit ({self.limit})"
             _abort(context, grpc.StatusCode.UNKNOWN, message, ())
+
+    def _leave(self) -> None:
+        with self.changed:
+            self._in_flight -= 1
 
     def _fail_as_told(self, method: str, context: grpc.ServicerContext) -> None:
         if self.faults[method]:
@@ -359,7 +374,7 @@ class FabricPeer:
         if abs(time.time() - channel.timestamp.seconds) > WINDOW_S:
             message = f"request unauthorized due to incorrect timestamp {channel.timestamp.seconds}"
             raise Refused(grpc.StatusCode.UNAVAILABLE, "failed to endorse transaction", message)
-        if _certificate(signature_header.creator).not_valid_after_utc < datetime.datetime.now(datetime.UTC):
+        if _certificate(signature_header.creator).not_valid_after_utc < dt.datetime.now(dt.UTC):
             raise Refused(grpc.StatusCode.UNAVAILABLE, "failed to endorse", "proposal client identity expired")
         expected = hashlib.sha256(signature_header.nonce + signature_header.creator).hexdigest()
         if channel.tx_id != expected:
@@ -388,6 +403,15 @@ class FabricPeer:
                 event = chaincode_event_pb2.ChaincodeEvent(
                     chaincode_id=CHAINCODE, tx_id=transaction_id, event_name="written", payload=value
                 )
+            case [b"CreateAsset", b"taken", *_]:
+                return self._chaincode(transaction_id, [b"refuse", b"taken exists"], transient)
+            case [b"CreateAsset", name, *_]:
+                result = b""
+                event = chaincode_event_pb2.ChaincodeEvent(
+                    chaincode_id=CHAINCODE, tx_id=transaction_id, event_name="CreateAsset", payload=name
+                )
+            case [b"ReadAsset", name]:
+                result = b'{"ID": "%s"}' % name
             case [b"transient"]:
                 result = b"".join(key.encode() + value for key, value in sorted(transient.items()))
             case [b"size", value]:
@@ -425,7 +449,7 @@ class FabricPeer:
             raise Refused(grpc.StatusCode.PERMISSION_DENIED, "failed evaluating policy on signed data")
 
     def _is_let_in(self, creator: bytes, message: bytes, signature: bytes) -> bool:
-        is_expired = _certificate(creator).not_valid_after_utc < datetime.datetime.now(datetime.UTC)
+        is_expired = _certificate(creator).not_valid_after_utc < dt.datetime.now(dt.UTC)
         return creator not in self.revoked and not is_expired and self._is_signed_by(creator, message, signature)
 
     def _is_signed_by(self, creator: bytes, message: bytes, signature: bytes) -> bool:

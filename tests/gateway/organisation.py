@@ -1,7 +1,9 @@
 """An organisation for tests: a certificate authority and the identities it issues."""
 
-import datetime
+import datetime as dt
+import secrets
 from dataclasses import dataclass
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -10,7 +12,7 @@ from cryptography.x509.oid import NameOID
 
 from fabric_gateway.identity import Identity, PrivateKey, PrivateKeySigner
 
-HOUR = datetime.timedelta(hours=1)
+HOUR = dt.timedelta(hours=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,8 @@ class Organisation:
 
     def __init__(self, msp_id: str) -> None:
         self.msp_id = msp_id
+        # One in 256 begins with a zero byte, as this one does.
+        self.key_identifier = b"\0\x0a" + secrets.token_bytes(18)
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.root = self._certificate(f"ca.{msp_id}", self.key, is_ca=True)
         self.root_pem = self.root.public_bytes(serialization.Encoding.PEM)
@@ -47,33 +51,47 @@ class Organisation:
         pem = certificate.public_bytes(serialization.Encoding.PEM)
         return Member(identity=Identity(msp_id=self.msp_id, certificate_pem=pem), key=key)
 
-    def certify(self, name: x509.Name, key: PrivateKey, extension: x509.UnrecognizedExtension) -> x509.Certificate:
+    def certify(self, name: x509.Name, key: Any, extension: x509.UnrecognizedExtension) -> x509.Certificate:
         """Issue a certificate for a subject, with one extension more."""
-        return self._builder(name, key, is_expired=False).add_extension(extension, critical=False).sign(
-            self.key, hashes.SHA256()
+        return (
+            self._builder(name, key, is_expired=False)
+            .add_extension(extension, critical=False)
+            .sign(self.key, hashes.SHA256())
         )
+
+    def certificate_with_attributes(self, content: bytes) -> x509.Certificate:
+        """Issue a certificate whose Fabric CA attributes are `content`."""
+        extension = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4.5.6.7.8.1"), content)
+        return self.certify(self.root.subject, self.key.public_key(), extension)
+
+    def self_signed(self) -> x509.Certificate:
+        """Return a certificate without any extension."""
+        builder = x509.CertificateBuilder().subject_name(self.root.subject).issuer_name(self.root.subject)
+        builder = builder.public_key(self.key.public_key()).serial_number(1)
+        builder = builder.not_valid_before(self.root.not_valid_before_utc)
+        return builder.not_valid_after(self.root.not_valid_after_utc).sign(self.key, hashes.SHA256())
 
     def _certificate(
         self, name: str, key: PrivateKey, *, is_ca: bool = False, is_expired: bool = False
     ) -> x509.Certificate:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = self._builder(subject, key, is_expired=is_expired)
+        builder = self._builder(subject, key.public_key(), is_expired=is_expired)
         constraints = x509.BasicConstraints(ca=is_ca, path_length=None)
         return builder.add_extension(constraints, critical=True).sign(self.key, hashes.SHA256())
 
-    def _builder(self, subject: x509.Name, key: PrivateKey, *, is_expired: bool) -> x509.CertificateBuilder:
-        now = datetime.datetime.now(datetime.UTC)
+    def _builder(self, subject: x509.Name, key: Any, *, is_expired: bool) -> x509.CertificateBuilder:
+        now = dt.datetime.now(dt.UTC)
         issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"ca.{self.msp_id}")])
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(issuer)
-            .public_key(key.public_key())
+            .public_key(key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - 2 * HOUR)
             .not_valid_after(now - HOUR if is_expired else now + HOUR)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName("peer.example")]), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier(self.key_identifier, None, None), critical=False)
         )
 
 

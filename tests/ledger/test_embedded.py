@@ -21,7 +21,7 @@ import pytest
 from ledger.toy import CHAINCODES, NOON_UTC, Broken, Clock, call, look, outcome, send, submit
 from wattpool.ledgers import block as blocks
 from wattpool.ledgers.block import Code, Endorsement, Transaction
-from wattpool.ledgers.certificates import Identity, Role
+from wattpool.ledgers.certificates import Identity, Role, read_attributes
 from wattpool.ledgers.committer import Endorsed
 from wattpool.ledgers.embedded import TIME_WINDOW_S, EmbeddedLedger
 from wattpool.ledgers.port import Call, EndorseError, ForeignLedger, LedgerDamaged, LedgerError, LedgerLocked
@@ -277,6 +277,19 @@ def test_what_is_queued_is_committed_as_one_block(ledger: EmbeddedLedger) -> Non
     ]
     assert {pending.wait().block for pending in sent} == {0}
     assert ledger.height("ledger") == 1
+
+
+def test_clients_are_certified_with_what_the_ledger_was_made_with(tmp_path: Path, clock: Clock) -> None:
+    stated = {"wattpool.role": "operator"}
+    with EmbeddedLedger.create(
+        tmp_path / "a", community="street", chaincodes=CHAINCODES, clock=clock, client_attributes=stated
+    ) as ledger:
+        for organisation in (AGGREGATOR, DSO, MEMBERS):
+            _, attributes, _ = look(ledger, ["who"], by=organisation)
+            assert attributes["wattpool.role"] == "operator"
+    for role, expected in ((Role.CLIENT, "operator"), (Role.PEER, None)):
+        certified = read_attributes(identity(tmp_path / "a", DSO, role).certificate)
+        assert certified.get("wattpool.role") == expected
 
 
 def test_a_block_is_cut_at_its_count_and_channels_have_blocks_of_their_own(tmp_path: Path, clock: Clock) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from ledger.toy import COLLECTION, call, look, outcome, send, submit
 from wattpool.ledgers.block import Code, PrivateWrite
+from wattpool.ledgers.embedded import EmbeddedLedger
 from wattpool.ledgers.port import Call, Checkpoint, CommitError, EndorseError, Ledger, LedgerError
 from wattpool_chaincode.organisations import AGGREGATOR, DSO, MEMBERS
 from wattpool_chaincode.records import codec
@@ -18,7 +19,7 @@ WAVE, GRIN = "\uff5e", "\U0001f600"
 # Transactions
 
 
-def test_a_commit_says_where_the_transaction_stands_and_what_the_contract_returned(ledger: Ledger) -> None:
+def test_a_commit_says_where_the_transaction_stands_and_what_the_contract_returned(ledger: EmbeddedLedger) -> None:
     submit(ledger, ["put", "a", "1"])
     commit = submit(ledger, ["get", "a"], ["put", "a", "2"])
     tip = ledger.block("ledger", ledger.height("ledger") - 1)
@@ -173,7 +174,7 @@ def test_a_transaction_is_valid_only_on_the_state_it_read(
     assert look(ledger, ["get", "mark"]) == ("1" if code is Code.VALID else None)
 
 
-def test_an_invalid_transaction_stands_in_its_block_with_its_code_and_without_effect(ledger: Ledger) -> None:
+def test_an_invalid_transaction_stands_in_its_block_with_its_code_and_without_effect(ledger: EmbeddedLedger) -> None:
     sent = [send(ledger, ["get", "a"], ["put", "a", str(number)], ["emit", "e", ""]) for number in range(2)]
     codes = [outcome(pending) for pending in sent]
     noted = {
@@ -285,7 +286,7 @@ def test_events_go_on_behind_a_checkpoint_and_end_at_the_tip(ledger: Ledger) -> 
 # Private data
 
 
-def test_a_private_value_is_read_by_members_and_on_the_block_by_its_hash_alone(ledger: Ledger) -> None:
+def test_a_private_value_is_read_by_members_and_on_the_block_by_its_hash_alone(ledger: EmbeddedLedger) -> None:
     commit = submit(ledger, ["put_private", "m1"], transient={"m1": "secret watts"})
     assert look(ledger, ["get_private", "m1"]) == "secret watts"
     assert look(ledger, ["private_hash", "m1"]) == sha256(b"secret watts").hexdigest()
@@ -318,7 +319,7 @@ def test_private_values_have_ranges_in_key_order(ledger: Ledger) -> None:
     ]
 
 
-def test_a_purged_private_value_is_gone_and_its_hash_stays_on_the_block(ledger: Ledger) -> None:
+def test_a_purged_private_value_is_gone_and_its_hash_stays_on_the_block(ledger: EmbeddedLedger) -> None:
     commit = submit(ledger, ["put_private", "m1"], transient={"m1": "secret"})
     submit(ledger, ["purge_private", "m1"])
     assert look(ledger, ["get_private", "m1"], ["private_hash", "m1"]) == [None, None]

@@ -149,7 +149,7 @@ def take(community: Community, turn: Turn, period: Period, late: dict[str, list[
     aborted = False
     for stage in ("close", "clear", "activate", "report", "settle"):
         if turn.aborted_before == stage:
-            community.ledger("abort", period=start_utc, reason="as drawn")
+            community.abort(period)
             aborted = True
         if stage == "report":
             records = []

@@ -155,9 +155,9 @@ def test_what_breaks_a_rule_is_refused_by_name(
 def test_an_open_gate_is_too_early_and_a_market_given_up_too_late(community: Community) -> None:
     assert community.refusal("ledger", "clear", period=START, page=9) is LedgerRefusal.TOO_EARLY
     assert community.refusal("ledger", "activate", period=START) is LedgerRefusal.TOO_EARLY
-    community.ledger("abort", period=START, reason="")
+    community.abort()
     assert community.refusal("ledger", "clear", period=START, page=0) is LedgerRefusal.LATE
-    assert community.ledger("activate", period=START)["aborted"] == ""
+    assert community.ledger("activate", period=START)["aborted"] == "grid fault"
 
 
 def test_a_used_counter_is_not_used_in_a_later_period() -> None:

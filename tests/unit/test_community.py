@@ -102,7 +102,7 @@ def test_a_file_changes_what_it_names_and_nothing_else(toml_file: Path) -> None:
         },
         mechanism="uniform",
         alpha_ut_per_kwh=0,
-        beta_ut_per_kwh=1_000,
+        beta_ut_per_kwh=15_000,
         fee_feeder_ut_per_kwh=10_000,
         fee_community_ut_per_kwh=30_000,
         purse_target_ut=5_000_000,

@@ -6,6 +6,7 @@ import pytest
 from community import Community, Home, identity_of, signed, small_pages, unfounded
 from wattpool_chaincode.chaincode import CallRefusal
 from wattpool_chaincode.contract.refusals import ContractRefusal
+from wattpool_chaincode.organisations import METERING_FACTS
 
 ANN, BOB, CY = Home(name="ann"), Home(name="bob", feeder="B"), Home(name="cy")
 NO_DIGEST = "0f" * 32
@@ -32,6 +33,15 @@ def test_publishing_what_did_not_change_makes_no_new_version(community: Communit
     before = community.snapshot()
     assert community.publish() == 1
     assert community.snapshot() == before
+
+
+def test_a_roster_is_the_word_of_the_dso_and_one_more(community: Community) -> None:
+    community.admit(CY)
+    community.publish()
+    for chain in ("contract", "ledger"):
+        policies = community.network.states[chain].policies
+        heads = {key: policy for key, policy in policies.items() if key.startswith("roster")}
+        assert heads == dict.fromkeys(["roster-latest", "roster/000001", "roster/000002"], METERING_FACTS)
 
 
 def test_an_old_version_stays_as_it_was(community: Community) -> None:

@@ -9,6 +9,7 @@ from community import (
     Home,
     connection_of,
     device,
+    grid_point_of,
     identity_of,
     install,
     join,
@@ -20,17 +21,18 @@ from community import (
 )
 from wattpool_chaincode.authentication import PayloadRefusal
 from wattpool_chaincode.chaincode import CallRefusal
+from wattpool_chaincode.contract.metering_point import Kind
 from wattpool_chaincode.contract.refusals import ContractRefusal
 from wattpool_chaincode.organisations import AGGREGATOR, DSO, MEMBERS, METERING_FACTS
 from wattpool_chaincode.records import ocmf
 
 ANN, BOB = Home(name="ann"), Home(name="bob")
-# A second meter at Ann's connection, under Ann's mandate.
+# A second meter at Ann's grid point, under Ann's mandate.
 SPARE = "spare"
 SPARE_INSTALL = signed(
     "install",
     SPARE,
-    {"public_key": public_key_of(SPARE), "connection": ANN.connection, "serial": SPARE, "maximum_power_w": 5_000},
+    {"public_key": public_key_of(SPARE), "point": ANN.grid_point, "serial": SPARE, "maximum_power_w": 5_000},
 )
 SPARE_DEVICE: dict[str, Any] = {
     "install": SPARE_INSTALL,
@@ -41,9 +43,10 @@ SPARE_DEVICE: dict[str, Any] = {
 
 @pytest.fixture
 def community() -> Community:
-    """Ann's meter is admitted; Bob's connection and Bob are known, his meter is not."""
+    """Ann's meter is admitted; Bob's connection, grid point and Bob are known, his meter is not."""
     community = Community([ANN])
     community.contract("register_connection", by=DSO, **connection_of(BOB))
+    community.contract("register_metering_point", by=DSO, **grid_point_of(BOB))
     community.contract("register_party", join=join(BOB))
     return community
 
@@ -72,6 +75,39 @@ def test_registering_or_approving_again_changes_nothing(community: Community) ->
     assert community.snapshot() == before
 
 
+def at_point(name: str, point: str) -> dict[str, Any]:
+    """Return the argument that registers a meter of Ann's at a point."""
+    content = {"public_key": public_key_of(name), "point": point, "serial": name, "maximum_power_w": 5_000}
+    return {
+        "install": signed("install", name, content),
+        "mandate": mandate(ANN, device=identity_of(name), point=point),
+        "opening": opening(Home(name=name)),
+    }
+
+
+@pytest.mark.parametrize("kind", [Kind.LOAD, Kind.GENERATION, Kind.STORAGE])
+def test_a_meter_behind_the_connection_is_admitted_without_a_slot(community: Community, kind: Kind) -> None:
+    point = identity_of("ann's panels")
+    community.contract("register_metering_point", by=DSO, **grid_point_of(ANN, point=point, kind=kind))
+    panels = identity_of("panels")
+    assert community.contract("register_device", **at_point("panels", point)) == {"device": panels}
+    assert community.contract("approve_device", by=DSO, device=panels) == {"admitted": False}
+    for _ in range(2):
+        assert community.contract("approve_device", by=AGGREGATOR, device=panels) == {"admitted": True}
+    # The market knows one slot, Ann's, and the state of both meters.
+    assert community.publish() == 1
+    assert community.contract("meter", meter=panels)["position"] == "A"
+
+
+def test_a_connection_has_one_grid_point_that_is_measured(community: Community) -> None:
+    point = identity_of("ann's other grid point")
+    community.contract("register_metering_point", by=DSO, **grid_point_of(ANN, point=point))
+    community.contract("register_device", **at_point("other", point))
+    community.contract("approve_device", by=DSO, device=identity_of("other"))
+    refused = community.refusal("contract", "approve_device", device=identity_of("other"))
+    assert refused is ContractRefusal.CONNECTION_TAKEN
+
+
 # Each row is also wrong in ways that the rows below it name, so that the table shows the precedence.
 REFUSED: list[tuple[str, dict[str, Any], StrEnum]] = [
     (DSO, {"install": install(BOB)}, CallRefusal.ARGUMENT_MALFORMED),
@@ -92,8 +128,8 @@ REFUSED: list[tuple[str, dict[str, Any], StrEnum]] = [
     ),
     (
         AGGREGATOR,
-        device(BOB, install=install(BOB, connection="0f" * 20), mandate=[]),
-        ContractRefusal.CONNECTION_UNKNOWN,
+        device(BOB, install=install(BOB, point="0f" * 20), mandate=[]),
+        ContractRefusal.POINT_UNKNOWN,
     ),
     (AGGREGATOR, device(BOB, mandate=[], opening=""), PayloadRefusal.MALFORMED),
     (
@@ -105,7 +141,7 @@ REFUSED: list[tuple[str, dict[str, Any], StrEnum]] = [
     (AGGREGATOR, device(BOB, mandate=mandate(ANN), opening=""), ContractRefusal.MANDATE_FOR_ANOTHER),
     (
         AGGREGATOR,
-        device(BOB, mandate=mandate(BOB, connection=ANN.connection), opening=""),
+        device(BOB, mandate=mandate(BOB, point=ANN.grid_point), opening=""),
         ContractRefusal.MANDATE_FOR_ANOTHER,
     ),
     (AGGREGATOR, device(BOB, opening="OCMF|{}|{}"), PayloadRefusal.MALFORMED),
@@ -129,10 +165,10 @@ def test_what_breaks_a_rule_is_refused_by_name(
 
 
 def test_nobody_can_install_a_meter_without_the_owners_mandate(community: Community) -> None:
-    # Eve joined the community; her mandate covers neither Ann's connection nor a meter that Ann did not name.
+    # Eve joined the community; her mandate covers neither Ann's grid point nor a meter that Ann did not name.
     eve = Home(name="eve")
     community.contract("register_party", join=join(eve))
-    for_ann = signed("mandate", eve.owner, {"device": identity_of(SPARE), "connection": BOB.connection})
+    for_ann = signed("mandate", eve.owner, {"device": identity_of(SPARE), "point": BOB.grid_point})
     refused = community.refusal("contract", "register_device", **{**SPARE_DEVICE, "mandate": for_ann})
     assert refused is ContractRefusal.MANDATE_FOR_ANOTHER
 

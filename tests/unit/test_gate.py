@@ -39,6 +39,12 @@ CHANGES_OF_MIND: list[tuple[list[list[list[str]]], list[list[int]]]] = [
     ([[request("ann", 200, counter=2)], [request("ann", 100)]], [[0, 2, 200, 60_000]]),
     ([[request("ann", 100)], [request("ann", 200, counter=2)]], [[0, 2, 200, 60_000]]),
     ([[request("ann", 100)], [request("ann", 100), request("cy", 50)]], [[0, 1, 100, 60_000], [2, 1, 50, 60_000]]),
+    # Nothing asked for withdraws what was asked before, and is no order; one may ask again.
+    ([[request("ann", 0)]], []),
+    ([[request("ann", 100), request("ann", 0, counter=2)]], []),
+    ([[request("ann", 0, counter=2)], [request("ann", 100), request("cy", 50)]], [[2, 1, 50, 60_000]]),
+    ([[request("ann", 100)], [request("ann", 0, counter=2)], [request("ann", 70, counter=3)]], [[0, 3, 70, 60_000]]),
+    ([[request("ann", 100)], [request("ann", 0)]], []),
     # Two different requests with one counter: neither counts, in one chunk or in two.
     ([[request("ann", 100), request("ann", 200)]], []),
     ([[request("ann", 100)], [request("ann", 200)]], []),

@@ -73,7 +73,7 @@ def read_private(context: Context, argument: dict[str, Any]) -> Any:
 def describe(context: Context, argument: dict[str, Any]) -> Any:
     context.put("query", b"writes of a query are lost")
     by = {"channel": context.channel, "msp_id": context.submitter.msp_id, "time_utc": context.time_utc}
-    return {**by, **argument}
+    return {**by, "attributes": dict(context.submitter.attributes), **argument}
 
 
 def ask(context: Context, argument: dict[str, Any]) -> Any:
@@ -169,5 +169,8 @@ def test_private_values_are_kept_by_collection_with_their_hash_until_they_are_pu
 
 def test_a_query_runs_on_the_other_channel_as_the_same_caller_and_writes_nothing(network: MemoryNetwork) -> None:
     network.time_utc = 900
-    assert call(network, "ask", x=1) == {"channel": "other", "msp_id": DSO, "time_utc": 900, "x": 1}
+    told = {"channel": "other", "msp_id": DSO, "time_utc": 900, "x": 1}
+    assert call(network, "ask", x=1) == {**told, "attributes": {"wattpool.role": "operator"}}
+    answer = network.call("main", "ask", b'{"x":1}', by=DSO, attributes={"wattpool.role": "reader"})
+    assert codec.decode(answer) == {**told, "attributes": {"wattpool.role": "reader"}}
     assert network.states["other"].public == {}

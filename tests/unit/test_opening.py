@@ -7,6 +7,7 @@ from community import FIRST, Community, Home
 from wattpool_chaincode.chaincode import CallRefusal
 from wattpool_chaincode.ledger.period import Phase
 from wattpool_chaincode.ledger.refusals import LedgerRefusal
+from wattpool_chaincode.organisations import DSO, MEMBERS, ORGANISATIONS
 
 START = FIRST.start_utc
 NEXT = FIRST.next.start_utc
@@ -106,11 +107,13 @@ def with_trades_in_force(community: Community) -> None:
 @pytest.mark.parametrize("go", [before_the_gate, with_the_gate_closed, with_a_page_cleared, with_trades_in_force])
 def test_an_aborted_period_returns_all_escrow_and_trades_nothing(community: Community, go: Any) -> None:
     go(community)
-    assert community.ledger("abort", period=START, reason="grid fault") == {"phase": "active"}
+    assert community.abort() == {"phase": "active", "votes": [DSO, MEMBERS]}
     assert [community.purse_ut(name) for name in ("ann", "bob", "cy")] == [10_000_000] * 3
     assert community.tokens().escrow_ut == 0
     before = community.snapshot()
-    assert community.ledger("abort", period=START, reason="again") == {"phase": "active"}
+    for organisation in ORGANISATIONS:
+        again = community.ledger("abort", by=organisation, period=START, reason="again")
+        assert again == {"phase": "active", "votes": [DSO, MEMBERS]}
     assert community.snapshot() == before
     community.report([community.record("ann", export_wh=500), community.record("bob", import_wh=300)])
     result = community.settle()
@@ -124,12 +127,35 @@ def test_an_aborted_period_returns_all_escrow_and_trades_nothing(community: Comm
     community.seal()
     assert community.ledger("period", period=START)["deal"]["aborted"] == "grid fault"
     assert community.statement("ann")["export_wh"] == 500
-    assert community.ledger("abort", period=START, reason="again") == {"phase": "sealed"}
+    again = community.ledger("abort", period=START, reason="again")
+    assert again == {"phase": "sealed", "votes": [DSO, MEMBERS]}
+
+
+@pytest.mark.parametrize("go", [before_the_gate, with_the_gate_closed, with_a_page_cleared, with_trades_in_force])
+def test_one_organisations_vote_changes_nothing_but_that_it_is_there(community: Community, go: Any) -> None:
+    go(community)
+    before = community.ledger("period", period=START)
+    for reason in ("grid fault", "grid fault once more"):
+        told = community.ledger("abort", by=DSO, period=START, reason=reason)
+        assert told == {"phase": before["phase"], "votes": [DSO]}
+    vote = {"reason": "grid fault", "votes": [DSO]}
+    assert community.ledger("period", period=START) == {**before, "abort": vote}
+
+
+def test_a_period_that_one_organisation_would_give_up_trades(community: Community) -> None:
+    before_the_gate(community)
+    community.ledger("abort", by=DSO, period=START, reason="grid fault")
+    community.fix()
+    community.report([community.record("ann", export_wh=500), community.record("bob", import_wh=300)])
+    assert community.settle()["traded_wh"] == 300
+    assert community.refusal("ledger", "abort", by=MEMBERS, period=START, reason="") is LedgerRefusal.LATE
+    # The vote that was given in time stands, and is repeated at no risk.
+    assert community.ledger("abort", by=DSO, period=START, reason="") == {"phase": "final", "votes": [DSO]}
 
 
 def test_an_aborted_period_is_still_sealed_and_the_next_one_trades(community: Community) -> None:
     before_the_gate(community)
-    community.ledger("abort", period=START, reason="")
+    community.abort()
     community.report([community.record(name) for name in ("ann", "bob", "cy")])
     community.settle()
     community.seal()

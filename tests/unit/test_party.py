@@ -7,7 +7,7 @@ from community import Community, Home, identity_of, join, public_key_of, signed,
 from wattpool_chaincode.authentication import PayloadRefusal
 from wattpool_chaincode.chaincode import CallRefusal
 from wattpool_chaincode.contract.refusals import ContractRefusal
-from wattpool_chaincode.organisations import AGGREGATOR, DSO, MEMBERS
+from wattpool_chaincode.organisations import AGGREGATOR, DSO, MEMBERS, PRICES_AND_MONEY
 from wattpool_chaincode.records.payload import signer_id
 
 ANN, BOB = Home(name="ann"), Home(name="bob")
@@ -34,6 +34,11 @@ def test_joining_again_changes_nothing(community: Community) -> None:
     before = community.snapshot()
     assert community.contract("register_party", join=join(ANN)) == {"party": identity_of(ANN.owner)}
     assert community.snapshot() == before
+
+
+def test_only_aggregator_and_members_together_can_change_a_party(community: Community) -> None:
+    policies = community.network.states["contract"].policies
+    assert policies[f"party/{identity_of(ANN.owner)}"] == PRICES_AND_MONEY
 
 
 # Each row is also wrong in ways that the rows below it name, so that the table shows the precedence.

@@ -67,7 +67,6 @@ REFUSED: list[tuple[object, StrEnum]] = [
     (request("ann", -2_501, limit=400_001), RequestRefusal.OVER_LINE_LIMIT),
     (request("ann", 100, limit=59_999), RequestRefusal.OVER_OWNER_LIMIT),
     (request("bob", -100, limit=400_001), RequestRefusal.OVER_OWNER_LIMIT),
-    (request("ann", 0, limit=0), RequestRefusal.NOTHING_TO_TRADE),
 ]
 
 
@@ -83,6 +82,12 @@ def test_requests_at_the_limits_are_taken_in(community: Community) -> None:
     # 10 kW carry 2,500 Wh in a quarter of an hour.
     items = [request("ann", 2_500, limit=60_000), request("bob", -2_500, limit=400_000)]
     assert community.ingest(items, period=FIRST.next)["refused"] == []
+
+
+def test_a_request_for_nothing_is_taken_in_at_any_limit(community: Community) -> None:
+    items = [request("ann", 0, limit=0), request("bob", 0, limit=500_000)]
+    assert community.ingest(items, period=FIRST.next) == {"count": 2, "refused": []}
+    assert community.ledger("close", period=FIRST.next.start_utc)["orders"] == 0
 
 
 def test_the_balance_is_what_is_generated_less_consumed_plus_released(community: Community) -> None:

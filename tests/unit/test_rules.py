@@ -27,6 +27,8 @@ def test_founding_again_with_the_same_rules_changes_nothing(community: Community
 def test_only_aggregator_and_members_together_can_write_rules_and_tariffs(community: Community) -> None:
     policies = community.network.states["contract"].policies
     assert policies["rules/000001"] == policies["tariff/standard"] == PRICES_AND_MONEY
+    community.contract("set_tariff", **tariff("standard", energy_ut_per_kwh=1))
+    assert policies["tariff/standard"] == PRICES_AND_MONEY
 
 
 REFUSED: list[tuple[str, str, dict[str, Any], StrEnum]] = [

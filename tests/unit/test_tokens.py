@@ -106,9 +106,30 @@ def test_moves_beyond_the_limit_of_an_opening_wait_for_the_next(
         community.ledger("deposit", order=community.order(owner, "deposit", slot=slot, amount_ut=500))
     community.open()
     assert (community.purse_ut("ann"), community.purse_ut("bob")) == (500, 0)
-    community.ledger("abort", period=FIRST.start_utc, reason="")
+    community.abort()
     community.open(FIRST.next)
     assert (community.purse_ut("ann"), community.purse_ut("bob")) == (500, 500)
+
+
+def test_whoever_moves_every_period_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "MAX_MOVES", 2)
+    names = [f"home-{number}" for number in range(5)]
+    community = Community([Home(name=name, purse_ut=0) for name in names])
+    for name in names:
+        community.ledger("buy", party=identity_of(f"{name}'s owner"), amount_ut=100, reference=name)
+    period, served = FIRST, []
+    for _ in range(5):
+        # Slots 0 and 1 deposit again as soon as they may; the others wait with one deposit each.
+        for slot, name in enumerate(names):
+            if not community.ledger("purse", slot=slot)["deposit_ut"] and (slot < 2 or not community.purse_ut(name)):
+                order = community.order(f"{name}'s owner", "deposit", slot=slot, amount_ut=10)
+                community.ledger("deposit", order=order)
+        before = [community.purse_ut(name) for name in names]
+        community.open(period)
+        served.append([slot for slot, name in enumerate(names) if community.purse_ut(name) > before[slot]])
+        community.abort(period)
+        period = period.next
+    assert served == [[0, 1], [2, 3], [0, 4], [0, 1], [0, 1]]
 
 
 def test_the_dso_redeems_its_fees_once_per_reference() -> None:
@@ -122,9 +143,30 @@ def test_the_dso_redeems_its_fees_once_per_reference() -> None:
     assert community.ledger("supply")["redeemed_ut"] == 1_000
     refused = community.refusal("ledger", "redeem_fees", by=DSO, amount_ut=2_001, reference="bank-10")
     assert refused is LedgerRefusal.BALANCE_TOO_LOW
+    # Whoever pays in and whoever is paid out number their payments each for themselves.
+    community.ledger("buy", party=identity_of(ANN), amount_ut=1_000, reference="bank-9")
     refused = community.refusal("ledger", "redeem_fees", by=DSO, amount_ut=1, reference="bank-9")
     assert refused is LedgerRefusal.REFERENCE_REUSED
     assert community.tokens().together_ut == community.tokens().issued_ut
+
+
+def test_all_tokens_together_fit_one_balance(community: Community) -> None:
+    room = {**PAYMENT, "amount_ut": MAX_UT - 1_000, "party": identity_of(BOB)}
+    community.ledger("buy", **{**room, "reference": "bank-2"})
+    drop = {**PAYMENT, "amount_ut": 1, "reference": "bank-3"}
+    assert community.refusal("ledger", "buy", **drop) is LedgerRefusal.BALANCE_TOO_HIGH
+    # Wherever they move, no wallet and no purse can hold more; what is redeemed makes room.
+    payee, amount_ut = identity_of(ANN), MAX_UT - 1_000
+    community.ledger("transfer", order=community.order(BOB, "transfer", payee=payee, amount_ut=amount_ut))
+    community.ledger("deposit", order=community.order(ANN, "deposit", slot=0, amount_ut=MAX_UT))
+    community.open()
+    assert community.purse_ut("ann") == MAX_UT
+    community.ledger("withdraw", order=community.order(ANN, "withdraw", slot=0, amount_ut=MAX_UT))
+    community.abort()
+    community.open(FIRST.next)
+    assert community.wallet_ut("ann") == MAX_UT
+    community.ledger("redeem", order=community.order(ANN, "redeem", amount_ut=1))
+    assert community.ledger("buy", **drop) is None
 
 
 def transfer(name: str = ANN, *, payee: str = BOB, amount_ut: int = 1, **changes: Any) -> dict[str, Any]:
@@ -145,9 +187,10 @@ REFUSED: list[tuple[str, str, dict[str, Any], StrEnum]] = [
     (
         "buy",
         AGGREGATOR,
-        {**PAYMENT, "party": identity_of("eve"), "reference": "bank-2"},
+        {**PAYMENT, "party": identity_of("eve"), "amount_ut": MAX_UT, "reference": "bank-2"},
         ContractRefusal.PARTY_UNKNOWN,
     ),
+    ("buy", AGGREGATOR, {**PAYMENT, "amount_ut": MAX_UT, "reference": "bank-2"}, LedgerRefusal.BALANCE_TOO_HIGH),
     ("transfer", MEMBERS, {"order": "order"}, CallRefusal.ARGUMENT_MALFORMED),
     ("transfer", MEMBERS, {"order": [transfer()["order"][0], ""]}, PayloadRefusal.UNSIGNED),
     ("transfer", MEMBERS, transfer(amount_ut=-1, community="elsewhere"), PayloadRefusal.MALFORMED),
@@ -175,8 +218,7 @@ REFUSED: list[tuple[str, str, dict[str, Any], StrEnum]] = [
     ("withdraw", MEMBERS, move("withdraw", slot=500), LedgerRefusal.SLOT_NOT_OWNED),
     ("redeem_fees", AGGREGATOR, {"amount_ut": 0, "reference": "bank-1"}, CallRefusal.ARGUMENT_MALFORMED),
     ("redeem_fees", AGGREGATOR, {"amount_ut": 1, "reference": "bank-1"}, LedgerRefusal.NOT_AUTHORISED),
-    ("redeem_fees", DSO, {"amount_ut": 1, "reference": "bank-1"}, LedgerRefusal.REFERENCE_REUSED),
-    ("redeem_fees", DSO, {"amount_ut": 1, "reference": "bank-2"}, LedgerRefusal.BALANCE_TOO_LOW),
+    ("redeem_fees", DSO, {"amount_ut": 1, "reference": "bank-1"}, LedgerRefusal.BALANCE_TOO_LOW),
     ("wallet", DSO, {"party": "ann"}, CallRefusal.ARGUMENT_MALFORMED),
     ("purse", DSO, {"slot": -1}, CallRefusal.ARGUMENT_MALFORMED),
     ("supply", DSO, {"of": "tokens"}, CallRefusal.ARGUMENT_MALFORMED),

@@ -13,7 +13,7 @@ from wattpool.ledgers.port import Call
 from wattpool.verify import Violation, ViolationKind, verify
 from wattpool_chaincode.contract import CONTRACT
 from wattpool_chaincode.ledger import LEDGER
-from wattpool_chaincode.organisations import AGGREGATOR
+from wattpool_chaincode.organisations import AGGREGATOR, OPERATOR_ATTRIBUTES
 from wattpool_chaincode.records import codec, merkle
 from wattpool_chaincode.records.ocmf import NO_HASH
 from wattpool_chaincode.records.period import Period
@@ -243,10 +243,12 @@ def test_what_the_contracts_do_in_some_periods_keeps_all_laws(tmp_path: Path) ->
         [community.request(name, wish, period=FIRST.next) for name, wish in wishes.items()], period=FIRST.next
     )
     community.fix(FIRST.next)
-    community.ledger("abort", period=FIRST.next.start_utc, reason="test")
+    community.abort(FIRST.next)
 
     chaincodes = {"contract": CONTRACT, "ledger": LEDGER}
-    with EmbeddedLedger.create(tmp_path / "real", community="demo", chaincodes=chaincodes) as ledger:
+    with EmbeddedLedger.create(
+        tmp_path / "real", community="demo", chaincodes=chaincodes, client_attributes=OPERATOR_ATTRIBUTES
+    ) as ledger:
         for call in community.calls:
             argument, transient = call.argument, call.transient
             ledger.submit(

@@ -10,7 +10,8 @@ from typing import Any
 from wattpool_chaincode import authentication, fields
 from wattpool_chaincode.authentication import PayloadRefusal
 from wattpool_chaincode.context import Context
-from wattpool_chaincode.contract.connection import POWER, read_connection
+from wattpool_chaincode.contract.connection import POWER
+from wattpool_chaincode.contract.metering_point import Kind, read_metering_point
 from wattpool_chaincode.contract.party import read_party
 from wattpool_chaincode.contract.refusals import ContractRefusal
 from wattpool_chaincode.contract.rules import read_rules, require
@@ -21,33 +22,33 @@ from wattpool_chaincode.refusal import Refused
 
 INSTALL = {
     "public_key": fields.PUBLIC_KEY,
-    "connection": fields.IDENTITY,
+    "point": fields.IDENTITY,
     "serial": fields.NAME,
     "maximum_power_w": POWER,
 }
-MANDATE = {"device": fields.IDENTITY, "connection": fields.IDENTITY}
+MANDATE = {"device": fields.IDENTITY, "point": fields.IDENTITY}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
-    """A meter at a connection point.
+    """A meter at a metering point.
 
     Attributes:
         device: its id.
         public_key: what it signs with.
-        connection: where it measures.
+        point: the metering point where it measures.
         party: whose account it trades for.
         serial: of the MID meter.
         maximum_power_w: more than this is an invalid operation (Table I of paper A).
         opening: number, hash, import and export in Wh, and time of its first record.
-        approvals: MSP ids that approved it, sorted; it is admitted when DSO and aggregator did.
-        slot: its connection's number in the roster once admitted, else None.
+        approvals: MSP ids that approved it, sorted.
+        slot: its connection's number in the roster once it is admitted at a grid point, else None.
         void: the device reported that it was tampered with.
     """
 
     device: str
     public_key: str
-    connection: str
+    point: str
     party: str
     serial: str
     maximum_power_w: int
@@ -55,6 +56,10 @@ class Device:
     approvals: tuple[str, ...]
     slot: int | None
     void: bool
+
+    @property
+    def is_admitted(self) -> bool:
+        return self.approvals == (AGGREGATOR, DSO)
 
     def encode(self) -> bytes:
         return codec.encode(asdict(self))
@@ -69,8 +74,8 @@ def register_device(context: Context, argument: dict[str, Any]) -> dict[str, str
     """Record an installed meter; it trades only once it is approved.
 
     Raises:
-        Refused: argument_malformed, not_authorised, not_founded, a `PayloadRefusal`, connection_unknown,
-            party_unknown, mandate_for_another, record_for_another, exists_with_other_content.
+        Refused: argument_malformed, not_authorised, not_founded, a `PayloadRefusal`, point_unknown, party_unknown,
+            mandate_for_another, record_for_another, exists_with_other_content.
     """
     install, mandate, opening = fields.read(
         argument, install=fields.SIGNED, mandate=fields.SIGNED, opening=fields.RECORD
@@ -82,10 +87,8 @@ def register_device(context: Context, argument: dict[str, Any]) -> dict[str, str
     if payload.signer != signer_id(public_key):
         raise Refused(PayloadRefusal.SIGNER_UNKNOWN, "the signer is not the id of the public key")
     authentication.authenticate(signed, public_key)
-    connection = read_connection(context, payload.content["connection"])
-    party = _mandated_party(
-        context, mandate, community, {"connection": connection.connection, "device": payload.signer}
-    )
+    point = read_metering_point(context, payload.content["point"])
+    party = _mandated_party(context, mandate, community, {"device": payload.signer, "point": point.point})
     device = Device(
         device=payload.signer,
         party=party,
@@ -108,7 +111,10 @@ def register_device(context: Context, argument: dict[str, Any]) -> dict[str, str
 
 
 def approve_device(context: Context, argument: dict[str, Any]) -> dict[str, bool]:
-    """Approve a meter for the submitter's organisation; with both approvals its connection gets a slot.
+    """Approve a meter for the submitter's organisation; DSO and aggregator together admit it.
+
+    Admitted at a grid point, it gives its connection a slot; one meter measures what a connection exchanges. A meter
+    at another point is admitted without: the market settles on what crosses the connection alone.
 
     Raises:
         Refused: argument_malformed, not_authorised, device_unknown, device_void, connection_taken.
@@ -119,20 +125,22 @@ def approve_device(context: Context, argument: dict[str, Any]) -> dict[str, bool
     if device.void:
         raise Refused(ContractRefusal.DEVICE_VOID, identity)
     approvals = tuple(sorted({*device.approvals, context.submitter.msp_id}))
-    if device.slot is not None or approvals == device.approvals:
-        return {"admitted": device.slot is not None}
-    admitted = approvals == (AGGREGATOR, DSO)
-    taken = context.get(_measured_by_key(device.connection))
-    if admitted and taken is not None:
-        raise Refused(ContractRefusal.CONNECTION_TAKEN, f"{device.connection} is measured by {taken.decode()}")
+    if approvals == device.approvals:
+        return {"admitted": device.is_admitted}
+    approved = replace(device, approvals=approvals)
+    point = read_metering_point(context, device.point)
+    gets_slot = approved.is_admitted and point.kind is Kind.GRID
+    taken = context.get(_measured_by_key(point.connection))
+    if gets_slot and taken is not None:
+        raise Refused(ContractRefusal.CONNECTION_TAKEN, f"{point.connection} is measured by {taken.decode()}")
 
-    slot = read_slots(context) if admitted else None
-    write_device(context, replace(device, approvals=approvals, slot=slot))
+    slot = read_slots(context) if gets_slot else None
+    write_device(context, replace(approved, slot=slot))
     if slot is not None:
-        context.put(_measured_by_key(device.connection), device.device.encode())
+        context.put(_measured_by_key(point.connection), device.device.encode())
         context.put(slot_key(slot), device.device.encode())
         context.put(SLOTS_KEY, codec.encode(slot + 1))
-    return {"admitted": admitted}
+    return {"admitted": approved.is_admitted}
 
 
 def read_device(context: Context, identity: str) -> Device:
@@ -169,7 +177,7 @@ def _mandated_party(context: Context, mandate: object, community: str, expected:
     party = read_party(context, payload.signer)
     authentication.authenticate(signed, bytes.fromhex(party.public_key))
     if payload.content != expected:
-        raise Refused(ContractRefusal.MANDATE_FOR_ANOTHER, "the owner's mandate names another device or connection")
+        raise Refused(ContractRefusal.MANDATE_FOR_ANOTHER, "the owner's mandate names another device or metering point")
     return party.party
 
 

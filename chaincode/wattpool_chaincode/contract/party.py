@@ -8,7 +8,7 @@ from wattpool_chaincode.authentication import PayloadRefusal
 from wattpool_chaincode.context import Context
 from wattpool_chaincode.contract.refusals import ContractRefusal
 from wattpool_chaincode.contract.rules import PRICE, read_rules, read_tariff, require
-from wattpool_chaincode.organisations import AGGREGATOR
+from wattpool_chaincode.organisations import AGGREGATOR, PRICES_AND_MONEY
 from wattpool_chaincode.records import codec
 from wattpool_chaincode.records.payload import signer_id
 from wattpool_chaincode.refusal import Refused
@@ -48,12 +48,16 @@ def register_party(context: Context, argument: dict[str, Any]) -> dict[str, str]
         raise Refused(PayloadRefusal.SIGNER_UNKNOWN, "the signer is not the id of the public key")
     authentication.authenticate(signed, public_key)
     read_tariff(context, payload.content["tariff"])
+    key = _key(payload.signer)
     value = codec.encode(asdict(Party(party=payload.signer, **payload.content)))
-    stored = context.get(_key(payload.signer))
-    if stored is not None and stored != value:
-        raise Refused(ContractRefusal.EXISTS_WITH_OTHER_CONTENT, payload.signer)
+    stored = context.get(key)
+    if stored is not None:
+        if stored != value:
+            raise Refused(ContractRefusal.EXISTS_WITH_OTHER_CONTENT, payload.signer)
+        return {"party": payload.signer}
 
-    context.put(_key(payload.signer), value)
+    context.put(key, value)
+    context.set_policy(key, PRICES_AND_MONEY)
     return {"party": payload.signer}
 
 

@@ -11,6 +11,7 @@ class ContractRefusal(StrEnum):
     ALREADY_FOUNDED = "already_founded"
     TARIFF_UNKNOWN = "tariff_unknown"
     CONNECTION_UNKNOWN = "connection_unknown"
+    POINT_UNKNOWN = "point_unknown"
     PARTY_UNKNOWN = "party_unknown"
     DEVICE_UNKNOWN = "device_unknown"
     MANDATE_FOR_ANOTHER = "mandate_for_another"

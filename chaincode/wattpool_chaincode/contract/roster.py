@@ -9,9 +9,11 @@ from wattpool_chaincode import fields
 from wattpool_chaincode.context import Context
 from wattpool_chaincode.contract.connection import read_connection
 from wattpool_chaincode.contract.device import read_device, read_slots, slot_key
+from wattpool_chaincode.contract.metering_point import read_metering_point
 from wattpool_chaincode.contract.party import read_party
 from wattpool_chaincode.contract.refusals import ContractRefusal
 from wattpool_chaincode.contract.rules import read_rules, read_tariff
+from wattpool_chaincode.organisations import METERING_FACTS
 from wattpool_chaincode.records import codec
 from wattpool_chaincode.refusal import Refused
 from wattpool_chaincode.roster import PAGE_SIZE, Entry, encode_page
@@ -61,7 +63,10 @@ def publish_roster(context: Context, argument: dict[str, Any]) -> dict[str, int]
         return {"version": latest}
 
     context.put(_roster_key(latest + 1), roster)
+    context.set_policy(_roster_key(latest + 1), METERING_FACTS)
     context.put(LATEST_KEY, codec.encode(latest + 1))
+    if not latest:
+        context.set_policy(LATEST_KEY, METERING_FACTS)
     return {"version": latest + 1}
 
 
@@ -104,7 +109,7 @@ def _entry(context: Context, slot: int) -> Entry:
     if occupant is None:
         raise RuntimeError(f"slot {slot} was given out and is empty")
     device = read_device(context, occupant.decode())
-    connection = read_connection(context, device.connection)
+    connection = read_connection(context, read_metering_point(context, device.point).connection)
     party = read_party(context, device.party)
     tariff = read_tariff(context, party.tariff)
     return Entry(

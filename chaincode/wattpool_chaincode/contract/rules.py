@@ -111,12 +111,15 @@ def found(context: Context, argument: dict[str, Any]) -> dict[str, int]:
     """
     fields.read(argument, **CHECKS)
     require(context, AGGREGATOR)
-    stored = context.get(_rules_key(1))
-    if stored is not None and stored != codec.encode(argument):
-        raise Refused(ContractRefusal.ALREADY_FOUNDED, f"as {Rules.decode(stored).community}")
+    key = _rules_key(1)
+    stored = context.get(key)
+    if stored is not None:
+        if stored != codec.encode(argument):
+            raise Refused(ContractRefusal.ALREADY_FOUNDED, f"as {Rules.decode(stored).community}")
+        return {"version": 1}
 
-    context.put(_rules_key(1), codec.encode(argument))
-    context.set_policy(_rules_key(1), PRICES_AND_MONEY)
+    context.put(key, codec.encode(argument))
+    context.set_policy(key, PRICES_AND_MONEY)
     return {"version": 1}
 
 
@@ -135,9 +138,12 @@ def set_tariff(context: Context, argument: dict[str, Any]) -> None:
         raise Refused(CallRefusal.ARGUMENT_MALFORMED, "the feed-in price is not below the retail price")
     require(context, AGGREGATOR)
     read_rules(context)
+    key = _tariff_key(name)
+    is_new = context.get(key) is None
 
-    context.put(_tariff_key(name), tariff.encode())
-    context.set_policy(_tariff_key(name), PRICES_AND_MONEY)
+    context.put(key, tariff.encode())
+    if is_new:
+        context.set_policy(key, PRICES_AND_MONEY)
 
 
 def rules(context: Context, argument: dict[str, Any]) -> dict[str, Any]:

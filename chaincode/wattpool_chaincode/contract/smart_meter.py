@@ -17,6 +17,7 @@ from wattpool_chaincode.authentication import PayloadRefusal
 from wattpool_chaincode.context import Context
 from wattpool_chaincode.contract.connection import read_connection
 from wattpool_chaincode.contract.device import Device, read_device, write_device
+from wattpool_chaincode.contract.metering_point import read_metering_point
 from wattpool_chaincode.contract.refusals import ContractRefusal
 from wattpool_chaincode.contract.rules import read_rules
 from wattpool_chaincode.records import codec
@@ -41,7 +42,7 @@ class SmartMeter:
 
     Attributes:
         meter: `smartmeter.ID`.
-        position: the feeder it is on.
+        position: the feeder of its connection.
         household_power_w: `instance`, what the household consumes now.
         maximum_power_w: `maxpower.value`.
         power_flow_w: `currentpower`, at the connection: positive when it exports.
@@ -138,9 +139,10 @@ def _read_meter(context: Context, device: Device) -> SmartMeter:
     stored = context.get(_key(device.device))
     if stored is not None:
         return SmartMeter(**codec.load(stored))
+    point = read_metering_point(context, device.point)
     return SmartMeter(
         meter=device.device,
-        position=read_connection(context, device.connection).feeder,
+        position=read_connection(context, point.connection).feeder,
         household_power_w=0,
         maximum_power_w=device.maximum_power_w,
         power_flow_w=0,

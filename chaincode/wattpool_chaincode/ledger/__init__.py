@@ -8,7 +8,7 @@ from wattpool_chaincode.ledger.reports import report
 from wattpool_chaincode.ledger.requests import ingest
 from wattpool_chaincode.ledger.roster import adopt_page, adopt_roster, roster_version
 from wattpool_chaincode.ledger.sealing import seal_period
-from wattpool_chaincode.ledger.settlement import finalise, settle_page, settled_page, statements
+from wattpool_chaincode.ledger.settling import finalise, settle_page, settled_page, statements
 from wattpool_chaincode.ledger.tokens import (
     buy_tokens,
     deposit_tokens,
@@ -20,7 +20,7 @@ from wattpool_chaincode.ledger.tokens import (
     wallet,
     withdraw_tokens,
 )
-from wattpool_chaincode.organisations import TWO_OF_THREE
+from wattpool_chaincode.organisations import TWO_OF_THREE, require_operator
 
 CHANNEL = "ledger"
 
@@ -37,22 +37,25 @@ LEDGER = Chaincode(
         "deposit": deposit_tokens,
         "finalise": finalise,
         "ingest": ingest,
-        "last_period": last_period,
         "open": open_period,
-        "period": period_state,
-        "purse": purse,
         "redeem": redeem_tokens,
         "redeem_fees": redeem_fees,
         "report": report,
-        "roster": roster_version,
         "seal": seal_period,
         "settle": settle_page,
+        "transfer": transfer_tokens,
+        "withdraw": withdraw_tokens,
+    },
+    queries={
+        "last_period": last_period,
+        "period": period_state,
+        "purse": purse,
+        "roster": roster_version,
         "settled_page": settled_page,
         "statements": statements,
         "supply": supply,
-        "transfer": transfer_tokens,
         "wallet": wallet,
-        "withdraw": withdraw_tokens,
     },
     policy=TWO_OF_THREE,
+    guard=require_operator,
 )

@@ -28,8 +28,8 @@ _ROUNDING_UT_PER_KWH = 2 * WH_PER_KWH
 def close_gate(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
     """Freeze the requests of a period: one order per slot, none larger than its purse can pay.
 
-    A meter may change its mind until the gate closes: its request with the highest counter counts. Two different
-    requests with one counter contradict each other, and neither counts.
+    A meter may change its mind until the gate closes: its request with the highest counter counts, and makes no order
+    if its balance is nothing. Two different requests with one counter contradict each other, and neither counts.
 
     Raises:
         Refused: argument_malformed, period_unknown, too_early.
@@ -42,7 +42,7 @@ def close_gate(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
     found = chunks.read_rows(context, REQUESTS, start_utc, chunks.list_chunks(context, REQUESTS, start_utc))
     entries = read_all_entries(context, state.roster)
     purses = Pages(context, PURSE)
-    orders = [_affordable(row, entries[row[0]], purses) for row in _last_words(found)]
+    orders = [_affordable(row, entries[row[0]], purses) for row in _last_words(found) if _asks(row)]
     book = codec.encode({"orders": orders, "salt": chunks.salt_of(found)})
     gate = {
         "book": codec.content_id(book),
@@ -76,6 +76,12 @@ def _last_words(found: list[chunks.Rows]) -> list[list[int]]:
             elif counter == known[1] and row != known:
                 contradicted[slot] = counter
     return [row for slot, row in sorted(best.items()) if contradicted.get(slot) != row[1]]
+
+
+def _asks(row: list[int]) -> bool:
+    """Tell whether a request is for more than nothing."""
+    _, _, balance_wh, _ = row
+    return balance_wh != 0
 
 
 def _affordable(row: list[int], entry: Entry, purses: Pages) -> list[int]:

@@ -25,6 +25,9 @@ from wattpool_chaincode.records import codec
 from wattpool_chaincode.records.period import Period
 from wattpool_chaincode.refusal import Refused
 
+# No operator decides alone.
+ABORT_VOTES = 2
+
 
 def open_period(context: Context, argument: dict[str, Any]) -> dict[str, str]:
     """Open the period after the last one, under a roster version; deposits and withdrawals are carried out.
@@ -62,31 +65,33 @@ def open_period(context: Context, argument: dict[str, Any]) -> dict[str, str]:
     return {"phase": Phase.OPEN.value}
 
 
-def abort_period(context: Context, argument: dict[str, Any]) -> dict[str, str]:
-    """Give up the market of a period that is not settling yet: every escrow returns, all energy is the grid's.
+def abort_period(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
+    """Vote for giving up the market of a period that is not settling yet, in the name of the submitter's organisation.
 
-    The period goes on to be metered, settled and sealed, without a trade.
+    With the second organisation's vote every escrow returns and all energy is the grid's, for the reason that the
+    first one gave; before, nothing changes. The period goes on to be metered, settled and sealed, without a trade.
+
+    Returns:
+        `phase` of the period, and `votes`: MSP ids of the organisations that want it given up, sorted.
 
     Raises:
         Refused: argument_malformed, period_unknown, late.
     """
     start_utc, reason = fields.read(argument, period=fields.COUNT, reason=fields.TEXT)
     state = read_period(context, start_utc)
-    deal = context.get(key("deal", start_utc))
-    if deal is not None and "aborted" in codec.load(deal):
-        return {"phase": state.phase.value}
+    stored = context.get(key("abort", start_utc))
+    vote: dict[str, Any] = {"reason": reason, "votes": []} if stored is None else codec.load(stored)
+    if len(vote["votes"]) == ABORT_VOTES or context.submitter.msp_id in vote["votes"]:
+        return {"phase": state.phase.value, "votes": vote["votes"]}
     if is_past(state, Phase.ACTIVE):
         raise Refused(LedgerRefusal.LATE, f"the period is {state.phase.value}")
+    votes = sorted([*vote["votes"], context.submitter.msp_id])
 
-    if deal is not None:
-        purses = Pages(context, PURSE)
-        for match in read_matches(context, state):
-            purses[match.bid_slot] += match.escrow_ut
-        purses.write()
-    given_up = {"aborted": reason, "agreed_wh": 0, "escrow_ut": 0, "pages": 0, "trades": 0}
-    context.put(key("deal", start_utc), codec.encode(given_up))
-    write_phase(context, state, Phase.ACTIVE)
-    return {"phase": Phase.ACTIVE.value}
+    context.put(key("abort", start_utc), codec.encode({"reason": vote["reason"], "votes": votes}))
+    if len(votes) < ABORT_VOTES:
+        return {"phase": state.phase.value, "votes": votes}
+    _give_up(context, state, vote["reason"])
+    return {"phase": Phase.ACTIVE.value, "votes": votes}
 
 
 def period_state(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
@@ -98,7 +103,7 @@ def period_state(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
     (start_utc,) = fields.read(argument, period=fields.COUNT)
     known = phase_of(context, start_utc)
     state: dict[str, Any] = {"phase": None if known is None else known.value}
-    for stage in ("gate", "deal", "result", "seal"):
+    for stage in ("gate", "abort", "deal", "result", "seal"):
         stored = context.get(key(stage, start_utc))
         if stored is not None:
             state[stage] = codec.load(stored)
@@ -118,3 +123,16 @@ def last_period(context: Context, argument: dict[str, Any]) -> dict[str, int | N
 def read_last_period(context: Context) -> int | None:
     stored = context.get(LAST_KEY)
     return None if stored is None else int(codec.load(stored))
+
+
+def _give_up(context: Context, state: PeriodState, reason: str) -> None:
+    """Write the escrow back to the purses and a deal without a trade."""
+    start_utc = state.period.start_utc
+    if context.get(key("deal", start_utc)) is not None:
+        purses = Pages(context, PURSE)
+        for match in read_matches(context, state):
+            purses[match.bid_slot] += match.escrow_ut
+        purses.write()
+    given_up = {"aborted": reason, "agreed_wh": 0, "escrow_ut": 0, "pages": 0, "trades": 0}
+    context.put(key("deal", start_utc), codec.encode(given_up))
+    write_phase(context, state, Phase.ACTIVE)

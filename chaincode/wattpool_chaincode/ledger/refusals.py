@@ -24,3 +24,4 @@ class LedgerRefusal(StrEnum):
     PAYER_IS_PAYEE = "payer_is_payee"
     SLOT_NOT_OWNED = "slot_not_owned"
     BALANCE_TOO_LOW = "balance_too_low"
+    BALANCE_TOO_HIGH = "balance_too_high"

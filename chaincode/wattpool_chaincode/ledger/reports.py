@@ -2,6 +2,9 @@
 
 A lost record costs resolution, never energy: the registers go on, and what cannot be told to belong to one period is
 not settled alone. A device's records are taken in order; earlier ones that come late move its registers on.
+
+No authentic record locks its device out: one with readings that cannot be true is the next link of the chain all the
+same, and settles nothing. What is kept of it never lies below what was kept before, so that no energy counts twice.
 """
 
 from dataclasses import dataclass
@@ -34,8 +37,6 @@ class RecordRefusal(StrEnum):
 
     FORKED = "forked"
     CHAIN_BROKEN = "chain_broken"
-    REGISTER_BACKWARDS = "register_backwards"
-    OVER_LINE_LIMIT = "over_line_limit"
 
 
 class Quality(StrEnum):
@@ -43,19 +44,20 @@ class Quality(StrEnum):
 
     GOOD = "good"
     SPAN = "span"  # the readings lie further apart than one period
-    UNSURE = "unsure"  # at one end or both, the meter's clock was not synchronised, or it reported an error
+    UNSURE = "unsure"  # at one end or both, the clock was not synchronised, or the meter in error, suspect or disputed
+    SUSPECT = "suspect"  # a register went backwards, or by more than the line carries
     MISSING = "missing"  # no record came in time
 
 
 class Register(NamedTuple):
-    """A device's registers at a period's end, as its last record says."""
+    """A device's registers at a period's end, as its last record says; a suspect one only ever raises them."""
 
     number: int
     hash: str
     import_wh: int
     export_wh: int
     time_utc: int
-    sure: bool = True  # its clock was synchronised and it reported no error
+    sure: bool = True  # its clock was synchronised, it reported no error, and its readings can be true
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +132,12 @@ def _measure(
     last = known.register if known is not None else Register(*(registers[entry.slot] or entry.opening))
     after = Register(record.number, signed.hash, record.import_wh, record.export_wh, record.time_utc, _is_sure(record))
     _require_next(record, after, last)
-    import_wh, export_wh = after.import_wh - last.import_wh, after.export_wh - last.export_wh
-    periods = max(1, -(-(after.time_utc - last.time_utc) // state.period.length_s))
-    if max(import_wh, export_wh) > periods * state.period.energy_wh_at(entry.line_limit_w):
-        raise Refused(RecordRefusal.OVER_LINE_LIMIT, f"{import_wh} and {export_wh} Wh in {periods} periods")
+    if not _is_plausible(last, after, entry, state):
+        return Measured(entry.slot, _raised(last, after), Quality.SUSPECT, 0, 0)
     quality = _quality(record, last, after, state)
     if quality is not Quality.GOOD:
-        import_wh = export_wh = 0
-    return Measured(entry.slot, after, quality, import_wh, export_wh)
+        return Measured(entry.slot, after, quality, 0, 0)
+    return Measured(entry.slot, after, quality, after.import_wh - last.import_wh, after.export_wh - last.export_wh)
 
 
 def _read(item: object) -> SignedRecord:
@@ -153,7 +153,7 @@ def _require_next(record: MeterRecord, after: Register, last: Register) -> None:
     """Refuse a record that is not the next link of the device's chain.
 
     Raises:
-        Refused: replayed, forked, chain_broken, register_backwards.
+        Refused: replayed, forked, chain_broken.
     """
     if after.number <= last.number:
         if after.number == last.number and after.hash != last.hash:
@@ -161,8 +161,23 @@ def _require_next(record: MeterRecord, after: Register, last: Register) -> None:
         raise Refused(PayloadRefusal.REPLAYED, f"number {after.number}; above {last.number} was expected")
     if after.number != last.number + 1 or record.previous_hash != last.hash:
         raise Refused(RecordRefusal.CHAIN_BROKEN, f"number {after.number} does not follow {last.number}")
-    if after.import_wh < last.import_wh or after.export_wh < last.export_wh:
-        raise Refused(RecordRefusal.REGISTER_BACKWARDS, f"number {after.number}")
+
+
+def _is_plausible(last: Register, after: Register, entry: Entry, state: PeriodState) -> bool:
+    """Tell whether both registers went on, and by no more than the line carries in the time between."""
+    periods = max(1, -(-(after.time_utc - last.time_utc) // state.period.length_s))
+    most_wh = periods * state.period.energy_wh_at(entry.line_limit_w)
+    return (
+        last.import_wh <= after.import_wh <= last.import_wh + most_wh
+        and last.export_wh <= after.export_wh <= last.export_wh + most_wh
+    )
+
+
+def _raised(last: Register, after: Register) -> Register:
+    """Return what is kept of a suspect record: of each register the higher reading, and that it is in doubt."""
+    return after._replace(
+        import_wh=max(last.import_wh, after.import_wh), export_wh=max(last.export_wh, after.export_wh), sure=False
+    )
 
 
 def _is_sure(record: MeterRecord) -> bool:

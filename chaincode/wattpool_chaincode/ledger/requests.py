@@ -29,7 +29,6 @@ class RequestRefusal(StrEnum):
     NOT_ADMITTED = "not_admitted"
     OVER_LINE_LIMIT = "over_line_limit"
     OVER_OWNER_LIMIT = "over_owner_limit"
-    NOTHING_TO_TRADE = "nothing_to_trade"
 
 
 def ingest(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
@@ -64,7 +63,8 @@ def ingest(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
 def _order(item: object, state: PeriodState, entries: dict[str, Entry], counters: Pages, seen: set[bytes]) -> list[Any]:
     """Return slot, counter, balance and limit of one request, or refuse it.
 
-    The balance is computed here from what the meter says it will generate, consume and release (eq. (1)).
+    The balance is computed here from what the meter says it will generate, consume and release (eq. (1)); a balance
+    of nothing withdraws what the meter asked for before.
     """
     payload, signed = authentication.decode(
         item, kind="request", community=state.roster.rules.community, content=REQUEST
@@ -93,6 +93,4 @@ def _order(item: object, state: PeriodState, entries: dict[str, Entry], counters
     limit = content["limit_ut_per_kwh"]
     if (balance < 0 and limit > entry.max_buy_ut_per_kwh) or (balance > 0 and limit < entry.generation_cost_ut_per_kwh):
         raise Refused(RequestRefusal.OVER_OWNER_LIMIT, f"{limit} ut/kWh")
-    if balance == 0:
-        raise Refused(RequestRefusal.NOTHING_TO_TRADE)
     return [entry.slot, payload.counter, balance, limit]

@@ -6,6 +6,7 @@ from wattpool_chaincode import fields
 from wattpool_chaincode.context import Context
 from wattpool_chaincode.ledger.period import read_roster, roster_key, roster_page_key
 from wattpool_chaincode.ledger.refusals import LedgerRefusal
+from wattpool_chaincode.organisations import METERING_FACTS
 from wattpool_chaincode.records import codec
 from wattpool_chaincode.refusal import Refused
 
@@ -39,9 +40,16 @@ def adopt_roster(context: Context, argument: dict[str, Any]) -> None:
         if context.get(roster_page_key(digest)) is None:
             raise Refused(LedgerRefusal.PAGE_MISSING, digest)
 
-    context.put(roster_key(version), data)
-    if version > latest_roster(context):
+    is_new = context.get(roster_key(version)) is None
+    latest = latest_roster(context)
+
+    if is_new:
+        context.put(roster_key(version), data)
+        context.set_policy(roster_key(version), METERING_FACTS)
+    if version > latest:
         context.put(LATEST_KEY, codec.encode(version))
+    if not latest:
+        context.set_policy(LATEST_KEY, METERING_FACTS)
 
 
 def latest_roster(context: Context) -> int:

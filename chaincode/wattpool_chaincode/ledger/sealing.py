@@ -14,7 +14,7 @@ from wattpool_chaincode.ledger.period import (
     write_phase,
 )
 from wattpool_chaincode.ledger.refusals import LedgerRefusal
-from wattpool_chaincode.ledger.settlement import read_result
+from wattpool_chaincode.ledger.settling import read_result
 from wattpool_chaincode.records import codec
 from wattpool_chaincode.records.ocmf import NO_HASH
 from wattpool_chaincode.records.payload import signer_id

@@ -3,10 +3,12 @@
 A party's *wallet* changes at once; the *purse* of each of its connections pays and earns in the market and changes
 only in a period's stages. `deposit` and `withdraw` move tokens between the two when the next period opens.
 
-Always: wallets + deposits under way + purses + escrow + the DSO's fees = bought - redeemed.
+Always: wallets + deposits under way + purses + escrow + the DSO's fees = bought - redeemed, and that is at most
+`fields.MAX_UT`, so that no balance can be more, wherever tokens move.
 """
 
 from dataclasses import asdict, dataclass, replace
+from itertools import chain, islice
 from typing import Any
 
 from wattpool_chaincode import authentication, fields
@@ -25,7 +27,8 @@ SUPPLY_KEY = "supply"
 FEES_KEY = "fees"
 # A period that opens takes in at most this many deposits and withdrawals; the others wait for the next.
 MAX_MOVES = 500
-_MOVES = ("move/", "move0")
+_MOVES, _MOVES_END = "move/", "move0"
+_LAST_MOVE_KEY = "move-last"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,10 @@ class Supply:
     bought_ut: int = 0
     redeemed_ut: int = 0
 
+    @property
+    def issued_ut(self) -> int:
+        return self.bought_ut - self.redeemed_ut
+
 
 @dataclass(frozen=True, kw_only=True)
 class Move:
@@ -56,19 +63,23 @@ def buy_tokens(context: Context, argument: dict[str, Any]) -> None:
     """Credit a party's wallet with tokens that it paid the aggregator for; once per payment reference.
 
     Raises:
-        Refused: argument_malformed, not_authorised, reference_reused, party_unknown.
+        Refused: argument_malformed, not_authorised, reference_reused, party_unknown, balance_too_high.
     """
     party, amount_ut, reference = fields.read(
         argument, party=fields.IDENTITY, amount_ut=fields.AMOUNT, reference=fields.NAME
     )
     _require(context, AGGREGATOR)
-    if _is_done(context, reference, argument):
+    key = f"purchase/{reference}"
+    if _is_done(context, key, argument):
         return
     _party_key(context, party)
     wallet = _read_wallet(context, party)
     supply = read_supply(context)
+    if supply.issued_ut + amount_ut > fields.MAX_UT:
+        detail = f"{amount_ut} ut on top of {supply.issued_ut} ut; at most {fields.MAX_UT} ut may be out"
+        raise Refused(LedgerRefusal.BALANCE_TOO_HIGH, detail)
 
-    context.put(_reference_key(reference), codec.encode(argument))
+    context.put(key, codec.encode(argument))
     _write_wallet(context, party, replace(wallet, balance_ut=wallet.balance_ut + amount_ut))
     _write_supply(context, replace(supply, bought_ut=supply.bought_ut + amount_ut))
 
@@ -146,14 +157,15 @@ def redeem_fees(context: Context, argument: dict[str, Any]) -> None:
     """
     amount_ut, reference = fields.read(argument, amount_ut=fields.AMOUNT, reference=fields.NAME)
     _require(context, DSO)
-    if _is_done(context, reference, argument):
+    key = f"payout/{reference}"
+    if _is_done(context, key, argument):
         return
     balance_ut = read_fees(context)
     if balance_ut < amount_ut:
         raise Refused(LedgerRefusal.BALANCE_TOO_LOW, f"{balance_ut} ut; {amount_ut} ut were asked")
     supply = read_supply(context)
 
-    context.put(_reference_key(reference), codec.encode(argument))
+    context.put(key, codec.encode(argument))
     write_fees(context, balance_ut - amount_ut)
     _write_supply(context, replace(supply, redeemed_ut=supply.redeemed_ut + amount_ut))
 
@@ -188,20 +200,20 @@ def supply(context: Context, argument: dict[str, Any]) -> dict[str, int]:
     return {**asdict(read_supply(context)), "fees_ut": read_fees(context)}
 
 
-def fold_moves(context: Context, roster: Roster) -> int:
-    """Carry out the first waiting deposits and withdrawals; part of opening a period.
+def fold_moves(context: Context, roster: Roster) -> None:
+    """Carry out waiting deposits and withdrawals, slot by slot; part of opening a period.
 
-    Returns:
-        How many slots had one.
+    What is beyond the limit comes first when the next period opens, however often the first slots move meanwhile.
     """
     purses = Pages(context, PURSE)
     wallets: dict[str, Wallet] = {}
-    folded = 0
-    for key, value in context.range(*_MOVES):
-        if folded == MAX_MOVES:
-            break
-        folded += 1
-        slot = int(key.removeprefix("move/"))
+    stored = context.get(_LAST_MOVE_KEY)
+    behind = _MOVES if stored is None else _move_key(int(codec.load(stored)) + 1)
+    waiting = chain(context.range(behind, _MOVES_END), context.range(_MOVES, behind))
+    slots: list[int] = []
+    for key, value in islice(waiting, MAX_MOVES):
+        slot = int(key.removeprefix(_MOVES))
+        slots.append(slot)
         move = Move(**codec.load(value))
         held_ut = purses[slot] + move.deposit_ut
         withdrawn_ut = min(move.withdraw_ut, held_ut)
@@ -214,7 +226,8 @@ def fold_moves(context: Context, roster: Roster) -> int:
     purses.write()
     for party, owned in wallets.items():
         _write_wallet(context, party, owned)
-    return folded
+    if len(slots) == MAX_MOVES:
+        context.put(_LAST_MOVE_KEY, codec.encode(slots[-1]))
 
 
 def read_supply(context: Context) -> Supply:
@@ -255,12 +268,12 @@ def _debit(owned: Wallet, payload: Payload, amount_ut: int) -> Wallet:
     return Wallet(balance_ut=owned.balance_ut - amount_ut, counter=payload.counter)
 
 
-def _is_done(context: Context, reference: str, argument: dict[str, Any]) -> bool:
-    stored = context.get(_reference_key(reference))
+def _is_done(context: Context, key: str, argument: dict[str, Any]) -> bool:
+    stored = context.get(key)
     if stored is None:
         return False
     if stored != codec.encode(argument):
-        raise Refused(LedgerRefusal.REFERENCE_REUSED, reference)
+        raise Refused(LedgerRefusal.REFERENCE_REUSED, key)
     return True
 
 
@@ -302,13 +315,13 @@ def _write_supply(context: Context, value: Supply) -> None:
 
 
 def _read_move(context: Context, slot: int) -> Move:
-    stored = context.get(f"move/{slot:07}")
+    stored = context.get(_move_key(slot))
     return Move() if stored is None else Move(**codec.load(stored))
 
 
 def _write_move(context: Context, slot: int, value: Move) -> None:
-    context.put(f"move/{slot:07}", codec.encode(asdict(value)))
+    context.put(_move_key(slot), codec.encode(asdict(value)))
 
 
-def _reference_key(reference: str) -> str:
-    return f"reference/{reference}"
+def _move_key(slot: int) -> str:
+    return f"{_MOVES}{slot:07}"

@@ -5,6 +5,7 @@ duplicate keys, floats, white space and unsorted keys are refused because encodi
 """
 
 import json
+import re
 from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any, Never
@@ -13,6 +14,7 @@ from typing import Any, Never
 # every endorser must refuse the same bytes.
 MAX_DEPTH = 32
 MAX_INTEGER = (1 << 63) - 1
+_PLAIN = frozenset((str, bool, type(None)))
 
 
 class NotCanonical(ValueError):
@@ -26,10 +28,7 @@ def encode(value: Any) -> bytes:
         NotCanonical: if anything else is in it, an integer beyond 64 bits, or more than `MAX_DEPTH` levels.
     """
     _check((value,), MAX_DEPTH)
-    try:
-        return _ENCODER.encode(value).encode()
-    except UnicodeEncodeError as error:
-        raise NotCanonical(f"not canonical JSON: {error}") from error
+    return _write(value)
 
 
 def decode(data: bytes) -> Any:
@@ -42,14 +41,17 @@ def decode(data: bytes) -> Any:
         value = _DECODER.decode(data.decode())
     except (ValueError, RecursionError) as error:
         raise NotCanonical(f"not canonical JSON: {error}") from error
-    if encode(value) != data:
+    # Decoding leaves nothing else to refuse, and most documents are too short to hold either.
+    if _LONG_NUMBER.search(data) or data.count(b"[") + data.count(b"{") > MAX_DEPTH:
+        _check((value,), MAX_DEPTH)
+    if _write(value) != data:
         raise NotCanonical("not canonical JSON: keys sorted and unique, no spaces, integers only")
     return value
 
 
 def load(data: bytes) -> Any:
     """Return the value of bytes that `encode` wrote and nobody can have changed: what a contract finds in its state."""
-    return json.loads(data)
+    return _DECODER.decode(data.decode())
 
 
 def content_id(data: bytes) -> str:
@@ -57,11 +59,17 @@ def content_id(data: bytes) -> str:
     return sha256(data).hexdigest()
 
 
+def _write(value: Any) -> bytes:
+    try:
+        return _ENCODER.encode(value).encode()
+    except UnicodeEncodeError as error:
+        raise NotCanonical(f"not canonical JSON: {error}") from error
+
+
 def _check(values: Iterable[Any], levels: int) -> None:
     """Refuse what JSON would write as something else, or not at all; `levels` more may be nested."""
     for value in values:
-        kind = type(value)
-        if kind is str or value is None or kind is bool:
+        if type(value) in _PLAIN:
             continue
         if isinstance(value, int):
             if not -MAX_INTEGER <= value <= MAX_INTEGER:
@@ -70,20 +78,27 @@ def _check(values: Iterable[Any], levels: int) -> None:
             continue
         elif levels == 0:
             raise NotCanonical(f"not canonical JSON: more than {MAX_DEPTH} levels")
-        elif isinstance(value, dict):
-            for key in value:
-                if not isinstance(key, str):
-                    raise NotCanonical("not canonical JSON: a key that is no text")
-            _check(value.values(), levels - 1)
-        elif isinstance(value, (list, tuple)):
-            _check(value, levels - 1)
         else:
-            raise NotCanonical(f"not canonical JSON: a {type(value).__name__}")
+            _check(_members(value), levels - 1)
+
+
+def _members(value: Any) -> Iterable[Any]:
+    """Return what a list or a dict holds, and refuse everything else."""
+    if isinstance(value, (list, tuple)):
+        return value
+    if not isinstance(value, dict):
+        raise NotCanonical(f"not canonical JSON: a {type(value).__name__}")
+    for key in value:
+        if not isinstance(key, str):
+            raise NotCanonical("not canonical JSON: a key that is no text")
+    return value.values()
 
 
 def _refuse(text: str) -> Never:
     raise ValueError(f"{text} is not an integer")
 
 
+# An integer beyond 64 bits has at least this many digits.
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 _DECODER = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse)

@@ -23,15 +23,18 @@ from wattpool.ledgers.store import Store
 _AUTHORITY = "ca"
 
 
-def create(
+def create(  # noqa: PLR0913 -- what a ledger is made of
     directory: Path,
     *,
     community: str,
     chaincodes: Mapping[str, Installed],
     organisations: Sequence[str],
+    client_attributes: Mapping[str, str],
     now_utc: int,
 ) -> None:
     """Lay out a new ledger in a directory that is empty or not there; it appears whole or not at all.
+
+    The organisations' own clients are certified with `client_attributes`.
 
     Raises:
         ForeignLedger: if there is something in the directory already.
@@ -50,7 +53,7 @@ def create(
         Store.create(database(scratch), genesis.encode())
         store = Store(database(scratch), read_only=False)
         for authority in authorities:
-            _enrol_own(scratch, authority, store)
+            _enrol_own(scratch, authority, store, client_attributes)
         store.close()
         scratch.rename(directory)
     except BaseException:
@@ -138,11 +141,12 @@ def _home(directory: Path, msp_id: str) -> Path:
     return directory / "organisations" / msp_id
 
 
-def _enrol_own(directory: Path, authority: Authority, store: Store) -> None:
+def _enrol_own(directory: Path, authority: Authority, store: Store, client_attributes: Mapping[str, str]) -> None:
     home = _home(directory, authority.msp_id)
     home.mkdir(parents=True)
     authority.root.save(home, _AUTHORITY)
     for role in Role:
-        identity = authority.enrol(f"{role.value}.{authority.msp_id}", role=role)
+        attributes = client_attributes if role is Role.CLIENT else {}
+        identity = authority.enrol(f"{role.value}.{authority.msp_id}", role=role, attributes=attributes)
         identity.save(home, role.value)
         store.add_certificate(identity.fingerprint, authority.msp_id, identity.pem)

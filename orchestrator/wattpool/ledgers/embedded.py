@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import IO, Self
 
 from cryptography import x509
@@ -32,6 +32,7 @@ from wattpool.ledgers.port import (
     ForeignLedger,
     LedgerDamaged,
     LedgerError,
+    Tip,
 )
 from wattpool.ledgers.simulator import MAX_MESSAGE_BYTES, Run, Simulation
 from wattpool.ledgers.store import Store
@@ -45,6 +46,7 @@ from wattpool_chaincode.refusal import Refused
 TIME_WINDOW_S = 15 * 60
 # As many as the performance tests of Fabric 2.5 put into a block.
 BLOCK_TRANSACTIONS = 500
+_NO_ATTRIBUTES: Mapping[str, str] = MappingProxyType({})
 _NONCE_BYTES = 24
 
 
@@ -86,6 +88,7 @@ class EmbeddedLedger:
         community: str,
         chaincodes: Mapping[str, Chaincode],
         organisations: Sequence[str] = ORGANISATIONS,
+        client_attributes: Mapping[str, str] = _NO_ATTRIBUTES,
         clock: Callable[[], int] = _system_clock,
         block_transactions: int = BLOCK_TRANSACTIONS,
         batch_timeout_s: float = 0.0,
@@ -97,6 +100,7 @@ class EmbeddedLedger:
             community: the community's name, in the genesis.
             chaincodes: by channel.
             organisations: MSP ids; each gets an authority, a client and a peer.
+            client_attributes: what the certificates of these clients state, for the contracts to read.
             clock: the time in seconds since 1970, the clients' as well as the endorsers'.
             block_transactions: the most that one block holds.
             batch_timeout_s: how long who waits for a commit lingers for others to join.
@@ -109,6 +113,7 @@ class EmbeddedLedger:
             community=community,
             chaincodes=_installed(chaincodes),
             organisations=organisations,
+            client_attributes=client_attributes,
             now_utc=clock(),
         )
         return cls.open(
@@ -231,10 +236,10 @@ class EmbeddedLedger:
         with self._snapshot() as store:
             return store.height(channel)
 
-    def transactions(self, channel: str) -> int:
-        """Return the number of transactions on a channel, valid or not."""
+    def tip(self, channel: str) -> Tip:
         with self._snapshot() as store:
-            return store.transactions(channel)
+            blocks, transactions = store.height(channel), store.transactions(channel)
+        return Tip(blocks=blocks, transactions=transactions, tip_hash=self.block(channel, blocks - 1).hash)
 
     # The steps of a transaction, and what an embedded ledger shows besides
 

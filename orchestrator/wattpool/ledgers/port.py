@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from wattpool.ledgers.block import Block, Code
+from wattpool.ledgers.block import Code
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +50,15 @@ class Checkpoint:
 
     block: int
     transaction_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tip:
+    """How far a channel has come: its number of blocks and of transactions, and the hash of its last block."""
+
+    blocks: int
+    transactions: int
+    tip_hash: str
 
 
 class Pending(Protocol):
@@ -98,8 +107,8 @@ class Ledger(Protocol):
     def events(self, channel: str, *, after: Checkpoint | None = None) -> Iterator[Event]:
         """Yield the events of valid transactions behind `after`, from the first block if None, and end at the tip."""
 
-    def block(self, channel: str, number: int) -> Block:
-        """Return one block.
+    def block(self, channel: str, number: int) -> object:
+        """Return one block, in the form that this ledger keeps it in.
 
         Raises:
             LedgerError: if there is no such block.
@@ -107,6 +116,9 @@ class Ledger(Protocol):
 
     def height(self, channel: str) -> int:
         """Return the number of blocks."""
+
+    def tip(self, channel: str) -> Tip:
+        """Return how far a channel has come."""
 
 
 class EndorseReason(StrEnum):

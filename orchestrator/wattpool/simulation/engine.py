@@ -26,7 +26,7 @@ from wattpool_chaincode.ledger import CHANNEL as LEDGER_CHANNEL
 from wattpool_chaincode.ledger import LEDGER
 from wattpool_chaincode.ledger.period import Phase
 from wattpool_chaincode.ledger.refusals import LedgerRefusal
-from wattpool_chaincode.organisations import AGGREGATOR
+from wattpool_chaincode.organisations import AGGREGATOR, OPERATOR_ATTRIBUTES
 from wattpool_chaincode.records import signing
 from wattpool_chaincode.records.period import Period
 
@@ -149,7 +149,13 @@ def open_ledger(directory: Path, scenario: Scenario, clock: SimulatedClock) -> I
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         ledger = EmbeddedLedger.open(directory, chaincodes=CHAINCODES, community=scenario.community, clock=clock)
     else:
-        ledger = EmbeddedLedger.create(directory, community=scenario.community, chaincodes=CHAINCODES, clock=clock)
+        ledger = EmbeddedLedger.create(
+            directory,
+            community=scenario.community,
+            chaincodes=CHAINCODES,
+            client_attributes=OPERATOR_ATTRIBUTES,
+            clock=clock,
+        )
     with ledger:
         yield ledger
 

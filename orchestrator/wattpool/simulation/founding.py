@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from wattpool.client import Chain
 from wattpool.simulation.community import CommunityPlan
 from wattpool.simulation.homes import Home
+from wattpool_chaincode.contract.metering_point import Kind
 from wattpool_chaincode.contract.rules import Rules
 from wattpool_chaincode.organisations import AGGREGATOR, DSO
 from wattpool_chaincode.records import ocmf, payload, signing
@@ -37,6 +38,13 @@ def _admit(contract: Chain, community: str, home: Home) -> None:
         feeder=home.plan.feeder,
         line_limit_w=home.plan.line_limit_w,
     )
+    contract.submit(
+        "register_metering_point",
+        by=DSO,
+        point=home.grid_point,
+        connection=home.connection,
+        kind=Kind.GRID.value,
+    )
     join = {
         "public_key": signing.public_bytes(home.owner_key).hex(),
         "tariff": home.plan.tariff,
@@ -45,11 +53,11 @@ def _admit(contract: Chain, community: str, home: Home) -> None:
     }
     install = {
         "public_key": signing.public_bytes(home.device_key).hex(),
-        "connection": home.connection,
+        "point": home.grid_point,
         "serial": home.name,
         "maximum_power_w": home.plan.line_limit_w,
     }
-    mandate = {"device": home.device, "connection": home.connection}
+    mandate = {"device": home.device, "point": home.grid_point}
     owner, device = (home.party, home.owner_key), (home.device, home.device_key)
     contract.submit("register_party", by=AGGREGATOR, join=_sign(community, "join", owner, join).to_json())
     contract.submit(

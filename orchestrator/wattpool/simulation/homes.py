@@ -27,6 +27,7 @@ class Home:
     plan: HomePlan
     tariff: Tariff
     connection: str
+    grid_point: str
     owner_key: ec.EllipticCurvePrivateKey
     device_key: ec.EllipticCurvePrivateKey
     source: ProfileSource
@@ -145,6 +146,7 @@ def build_homes(scenario: Scenario) -> list[Home]:
                 plan=home,
                 tariff=tariff,
                 connection=secrets.pseudonym(name),
+                grid_point=secrets.pseudonym(f"{name}/grid"),
                 owner_key=secrets.key(f"owner/{name}"),
                 device_key=device_key,
                 source=source,

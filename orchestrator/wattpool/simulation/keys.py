@@ -30,7 +30,7 @@ class Secrets:
         return self._derive(f"salt/{name}")[:SALT_BYTES]
 
     def pseudonym(self, name: str) -> str:
-        """Return the permanent pseudonym of a connection point."""
+        """Return the permanent pseudonym of a connection or metering point."""
         return self._derive(f"connection/{name}").hex()[:40]
 
     def _derive(self, label: str) -> bytes:

@@ -1,0 +1,161 @@
+"""connection.yaml: all that a client needs to use a network, and where its certificates and keys lie.
+
+The file names paths relative to itself, so that a copy of the directory works elsewhere.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from wattpool_network.configuration import CA, REGISTRAR
+from wattpool_network.errors import MalformedConnection
+from wattpool_network.layout import Layout
+from wattpool_network.topology import Organisation, Topology
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentityFiles:
+    """Where a person's certificate and private key lie, both in PEM."""
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuthorityAccess:
+    """An organisation's Fabric CA: its address, the name of the authority, whom to trust, and who may register."""
+
+    url: str
+    name: str
+    tls_root: Path
+    registrar: IdentityFiles
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrganisationAccess:
+    """One organisation's peers (host:port), which are Gateways too, and identities by name (`admin`, `client`)."""
+
+    name: str
+    peers: tuple[str, ...]
+    tls_root: Path
+    identities: Mapping[str, IdentityFiles]
+    authority: AuthorityAccess
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connection:
+    """A network as its clients see it: the chaincodes of each channel, and the organisations by MSP id."""
+
+    channels: Mapping[str, tuple[str, ...]]
+    organisations: Mapping[str, OrganisationAccess]
+
+
+def of(topology: Topology, layout: Layout) -> Connection:
+    """Return how the network of `layout` is reached."""
+    return Connection(
+        channels={
+            channel.name: tuple(chaincode.name for chaincode in channel.chaincodes) for channel in topology.channels
+        },
+        organisations={
+            organisation.msp_id: _access(topology, layout, organisation) for organisation in topology.organisations
+        },
+    )
+
+
+def write(file: Path, connection: Connection) -> None:
+    """Write a connection; `file` is there whole or not at all."""
+    value = {
+        "channels": {name: {"chaincodes": list(chaincodes)} for name, chaincodes in connection.channels.items()},
+        "organisations": {
+            msp_id: {
+                "name": access.name,
+                "peers": list(access.peers),
+                "tls_root": _relative(file, access.tls_root),
+                "identities": {name: _files(file, identity) for name, identity in access.identities.items()},
+                "authority": {
+                    "url": access.authority.url,
+                    "name": access.authority.name,
+                    "tls_root": _relative(file, access.authority.tls_root),
+                    "registrar": _files(file, access.authority.registrar),
+                },
+            }
+            for msp_id, access in connection.organisations.items()
+        },
+    }
+    unfinished = file.with_suffix(".new")
+    unfinished.write_text(yaml.safe_dump(value, sort_keys=False))
+    unfinished.rename(file)
+
+
+def read(file: Path) -> Connection:
+    """Read what `write` wrote; the paths returned can be opened from anywhere.
+
+    Raises:
+        MalformedConnection: if the file is missing, not YAML, or lacks something.
+    """
+    try:
+        value = yaml.safe_load(file.read_text())
+        return Connection(
+            channels={name: tuple(map(str, one["chaincodes"])) for name, one in value["channels"].items()},
+            organisations={msp_id: _read_access(file, one) for msp_id, one in value["organisations"].items()},
+        )
+    except OSError as error:
+        raise MalformedConnection(f"{file}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise MalformedConnection(f"{file} is not YAML: {' '.join(str(error).split())}") from error
+    except KeyError as error:
+        raise MalformedConnection(f"{file} lacks {error.args[0]!r}; `up` writes it anew") from error
+    except (TypeError, AttributeError) as error:
+        raise MalformedConnection(f"{file} does not describe a network; `up` writes it anew") from error
+
+
+def _access(topology: Topology, layout: Layout, organisation: Organisation) -> OrganisationAccess:
+    authority = next(one for one in topology.authorities if one.organisation == organisation)
+    return OrganisationAccess(
+        name=organisation.name,
+        peers=tuple(peer.address for peer in topology.peers_of(organisation)),
+        tls_root=layout.tls_root(organisation),
+        identities={name: _identity(layout, organisation, name) for name in ("admin", "client")},
+        authority=AuthorityAccess(
+            url=f"https://{organisation.host}:{authority.port}",
+            name=CA,
+            tls_root=layout.authority_root(authority, CA),
+            registrar=_identity(layout, organisation, REGISTRAR),
+        ),
+    )
+
+
+def _identity(layout: Layout, organisation: Organisation, name: str) -> IdentityFiles:
+    msp = layout.user(organisation, name) / "msp"
+    return IdentityFiles(certificate=msp / "signcerts" / "cert.pem", key=msp / "keystore" / "key.pem")
+
+
+def _files(file: Path, identity: IdentityFiles) -> dict[str, str]:
+    return {"certificate": _relative(file, identity.certificate), "key": _relative(file, identity.key)}
+
+
+def _relative(file: Path, path: Path) -> str:
+    return str(path.relative_to(file.parent))
+
+
+def _read_access(file: Path, value: Any) -> OrganisationAccess:
+    authority = value["authority"]
+    return OrganisationAccess(
+        name=str(value["name"]),
+        peers=tuple(map(str, value["peers"])),
+        tls_root=file.parent / value["tls_root"],
+        identities={name: _read_files(file, one) for name, one in value["identities"].items()},
+        authority=AuthorityAccess(
+            url=str(authority["url"]),
+            name=str(authority["name"]),
+            tls_root=file.parent / authority["tls_root"],
+            registrar=_read_files(file, authority["registrar"]),
+        ),
+    )
+
+
+def _read_files(file: Path, value: Any) -> IdentityFiles:
+    return IdentityFiles(certificate=file.parent / value["certificate"], key=file.parent / value["key"])

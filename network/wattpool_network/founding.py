@@ -1,0 +1,163 @@
+"""Bringing a network about, step by step; each step looks first at what is there.
+
+So a founding that was cut off goes on, and the same steps add an organisation or a new version of a chaincode.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from wattpool_network import configuration, connection, enrolment, package, readiness
+from wattpool_network.commands import Commands, write_yaml
+from wattpool_network.errors import CommandFailed, NotReady
+from wattpool_network.layout import Layout
+from wattpool_network.nodes import Nodes, each
+from wattpool_network.topology import ChaincodeServer, Channel, Node, Orderer, Peer, Topology
+
+LEADER_DEADLINE_S = 60.0
+DISCOVERY_DEADLINE_S = 60.0
+# Asking through one of Fabric's programs costs a tenth of a second of processor time.
+_COMMAND_POLL_S = 0.5
+# What the orderers answer until they have a leader.
+_NO_LEADER = "SERVICE_UNAVAILABLE"
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Founding:
+    """The steps to the network of a topology; `report` is told each as it begins."""
+
+    nodes: Nodes
+    commands: Commands
+    report: Report
+
+    def run(self, *, is_founded: bool) -> None:
+        """Take all steps, or those alone that start the nodes of a network that `is_founded`.
+
+        Raises:
+            NetworkError: whatever stands in the way.
+        """
+        self.nodes.require_ports()
+        self.report("certificate authorities")
+        self.enrol()
+        self.report("orderers and peers")
+        self._configure()
+        self._start((*self.topology.orderers, *self.topology.peers))
+        if not is_founded:
+            self.report("channels")
+            self._join()
+        self.report("chaincode")
+        self._start(self.topology.chaincode_servers)
+        if not is_founded:
+            self._deploy()
+        self.report("discovery")
+        self._await_discovery()
+        connection.write(self.layout.connection, connection.of(self.topology, self.layout))
+
+    def enrol(self) -> None:
+        """Start the authorities, and have them certify all nodes and people."""
+        for authority in self.topology.authorities:
+            enrolment.prepare_authority(authority, self.layout)
+        self._start(self.topology.authorities)
+        each(lambda authority: enrolment.enrol(self.topology, authority, self.layout), self.topology.authorities)
+
+    def _start(self, nodes: tuple[Node, ...]) -> None:
+        self.nodes.start(nodes, self.commands.binaries)
+
+    @property
+    def topology(self) -> Topology:
+        return self.nodes.topology
+
+    @property
+    def layout(self) -> Layout:
+        return self.nodes.layout
+
+    def _configure(self) -> None:
+        for orderer in self.topology.orderers:
+            value = configuration.orderer(self.topology, orderer, self.layout)
+            write_yaml(self.layout.home(orderer) / "orderer.yaml", value)
+        for peer in self.topology.peers:
+            value = configuration.peer(self.topology, peer, self.layout, builder=self.commands.binaries.builder)
+            write_yaml(self.layout.home(peer) / "core.yaml", value)
+        for server in self.topology.chaincode_servers:
+            self.layout.home(server).mkdir(parents=True, exist_ok=True)
+            self.layout.package(server).write_bytes(package.of(server))
+
+    def _join(self) -> None:
+        for channel in self.topology.channels:
+            block = self.layout.genesis(channel)
+            if not block.exists():
+                self.commands.make_genesis(channel, block)
+        each(self._join_orderer, self.topology.orderers)
+        each(self._join_peer, self.topology.peers)
+
+    def _join_orderer(self, orderer: Orderer) -> None:
+        joined = self.commands.orderer_channels(orderer)
+        for channel in self.topology.channels:
+            if channel.name not in joined:
+                self.commands.join_orderer(orderer, channel)
+
+    def _join_peer(self, peer: Peer) -> None:
+        joined = self.commands.peer_channels(peer)
+        for channel in self.topology.channels:
+            if channel.name not in joined:
+                self.commands.join_peer(peer, channel)
+
+    def _deploy(self) -> None:
+        for channel in self.topology.channels:
+            for chaincode in channel.chaincodes:
+                collections = configuration.collections(self.topology, chaincode)
+                file = self.layout.channel(channel) / f"{chaincode.name}.collections.json"
+                file.write_text(json.dumps(collections, indent=2) + "\n")
+        each(self._install, self.topology.peers)
+        each(self._approve, self.topology.chaincode_servers)
+        firsts = [self.topology.peers_of(organisation)[0] for organisation in self.topology.organisations]
+        for channel in self.topology.channels:
+            committed = self.commands.committed(firsts[0], channel)
+            for chaincode in channel.chaincodes:
+                if committed.get(chaincode.name) != chaincode.sequence:
+                    self.commands.commit(firsts, channel, chaincode)
+
+    def _install(self, peer: Peer) -> None:
+        installed = self.commands.installed(peer)
+        for server in self.topology.chaincode_servers:
+            if server.organisation == peer.organisation and package.id_of(server) not in installed:
+                self.commands.install(peer, server)
+
+    def _approve(self, server: ChaincodeServer) -> None:
+        peer = self.topology.peers_of(server.organisation)[0]
+        package_id = package.id_of(server)
+
+        def is_ordered() -> bool:
+            try:
+                self.commands.approve(peer, server, package_id)
+            except CommandFailed as error:
+                if _NO_LEADER not in error.last_line:
+                    raise
+                return False
+            return True
+
+        if self.commands.approved_package(peer, server) == package_id:
+            return
+        if not readiness.until(is_ordered, deadline_s=LEADER_DEADLINE_S, poll_s=_COMMAND_POLL_S):
+            raise NotReady(f"a leader of channel {server.channel.name}", LEADER_DEADLINE_S)
+
+    def _await_discovery(self) -> None:
+        """Wait until every peer knows all others with their chaincode: before that, endorsers are not found."""
+        places = [(peer, channel) for peer in self.topology.peers for channel in self.topology.channels]
+        each(self._await_discovered, places)
+
+    def _await_discovered(self, place: tuple[Peer, Channel]) -> None:
+        peer, channel = place
+        chaincodes = {chaincode.name for chaincode in channel.chaincodes}
+
+        def is_complete() -> bool:
+            try:
+                known = self.commands.discovered(peer, channel)
+            except CommandFailed:
+                return False
+            return all(chaincodes <= known.get(other.address, set()) for other in self.topology.peers)
+
+        if not readiness.until(is_complete, deadline_s=DISCOVERY_DEADLINE_S, poll_s=_COMMAND_POLL_S):
+            raise NotReady(f"{peer.name} knowing all peers of channel {channel.name}", DISCOVERY_DEADLINE_S)

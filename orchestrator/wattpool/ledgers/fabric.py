@@ -1,0 +1,229 @@
+"""The ledger on Hyperledger Fabric: each organisation's client talks to its own peer's Gateway."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import yaml
+from fabric_protos.common import common_pb2, ledger_pb2
+from fabric_protos.peer import chaincode_event_pb2, proposal_pb2, proposal_response_pb2, transaction_pb2
+
+from fabric_gateway import FabricError, GatewayError, Identity, PrivateKeySigner, Tls, ValidationCode
+from fabric_gateway.blocking import Connection, Gateway, SubmittedTransaction
+from wattpool.bad_input import BadInput
+from wattpool.ledgers.block import Code
+from wattpool.ledgers.port import (
+    Call,
+    Checkpoint,
+    Commit,
+    CommitError,
+    EndorseError,
+    EndorseReason,
+    Event,
+    LedgerError,
+    Tip,
+)
+
+Answer = TypeVar("Answer")
+# The system chaincode that answers questions about the chain itself.
+_QUERIES = "qscc"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """How an organisation's client reaches the network.
+
+    Attributes:
+        msp_id: of the organisation.
+        peer: "host:port" of its Gateway peer.
+        tls_root: PEM of the CA of its peers' TLS certificates.
+        certificate: PEM of the client.
+        key: PEM of the client's private key.
+    """
+
+    msp_id: str
+    peer: str
+    tls_root: bytes
+    certificate: bytes
+    key: bytes
+
+
+def read_connection(path: Path) -> list[Access]:
+    """Read a `connection.yaml`, as `wattpool network up` writes it; paths in it are relative to it.
+
+    Raises:
+        BadInput: naming the file and what is wrong with it.
+    """
+    try:
+        organisations = yaml.safe_load(path.read_bytes())["organisations"]
+        return [_access(path.parent, msp_id, stated) for msp_id, stated in sorted(organisations.items())]
+    except OSError as error:
+        raise BadInput(error.filename or str(path), None, f"cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise BadInput(str(path), _line(error), "is no YAML") from error
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise BadInput(str(path), None, f"has no entry {error}, or it is of another kind than expected") from error
+
+
+class FabricLedger:
+    """A `wattpool.ledgers.port.Ledger` of two channels; chaincode and channel have the same name."""
+
+    def __init__(self, accesses: list[Access]) -> None:
+        self._connections: dict[str, Connection] = {}
+        self._gateways: dict[str, Gateway] = {}
+        for access in accesses:
+            connection = Connection(access.peer, tls=Tls(root_pem=access.tls_root))
+            self._connections[access.msp_id] = connection
+            identity = Identity(msp_id=access.msp_id, certificate_pem=access.certificate)
+            self._gateways[access.msp_id] = Gateway(connection, identity, PrivateKeySigner.load(access.key))
+
+    def close(self) -> None:
+        for connection in self._connections.values():
+            connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def submit(self, call: Call, *, by: str) -> Commit:
+        return self.submit_async(call, by=by).wait()
+
+    def submit_async(self, call: Call, *, by: str) -> "Sent":
+        contract = self._gateway(by).network(call.channel).contract(call.channel)
+        submitted = _answered(lambda: contract.submit_async(call.function, call.argument, transient=call.transient))
+        return Sent(call.channel, submitted)
+
+    def evaluate(self, call: Call, *, by: str) -> bytes:
+        contract = self._gateway(by).network(call.channel).contract(call.channel)
+        return _answered(lambda: contract.evaluate(call.function, call.argument, transient=call.transient))
+
+    def events(self, channel: str, *, after: Checkpoint | None = None) -> Iterator[Event]:
+        passed = after is None or after.transaction_id is None
+        for number, header, code, event in self._transactions(channel, 0 if after is None else after.block):
+            if passed and code == ValidationCode.VALID and event.event_name:
+                yield Event(
+                    channel=channel,
+                    block=number,
+                    transaction_id=header.tx_id,
+                    name=event.event_name,
+                    payload=event.payload,
+                )
+            passed = passed or (after is not None and header.tx_id == after.transaction_id)
+
+    def block(self, channel: str, number: int) -> common_pb2.Block:
+        return common_pb2.Block.FromString(self._query(channel, "GetBlockByNumber", str(number)))
+
+    def height(self, channel: str) -> int:
+        return int(self._chain_info(channel).height)
+
+    def tip(self, channel: str) -> Tip:
+        info = self._chain_info(channel)
+        return Tip(
+            blocks=info.height,
+            transactions=sum(1 for _ in self._transactions(channel, 0)),
+            tip_hash=info.currentBlockHash.hex(),
+        )
+
+    def _chain_info(self, channel: str) -> ledger_pb2.BlockchainInfo:
+        return ledger_pb2.BlockchainInfo.FromString(self._query(channel, "GetChainInfo"))
+
+    def _query(self, channel: str, function: str, *arguments: str) -> bytes:
+        contract = self._any_gateway().network(channel).contract(_QUERIES)
+        return _answered(lambda: contract.evaluate(function, channel, *arguments))
+
+    def _transactions(
+        self, channel: str, start: int
+    ) -> Iterator[tuple[int, common_pb2.ChannelHeader, int, chaincode_event_pb2.ChaincodeEvent]]:
+        """Yield block, header, validation code and event of all transactions up to the present tip."""
+        last = self.height(channel) - 1
+        if start > last:
+            return
+        with self._any_gateway().network(channel).block_events(start_block=start, stop_block=last) as blocks:
+            for block in blocks:
+                codes = block.metadata.metadata[common_pb2.TRANSACTIONS_FILTER]
+                for data, code in zip(block.data.data, codes, strict=True):
+                    payload = common_pb2.Payload.FromString(common_pb2.Envelope.FromString(data).payload)
+                    header = common_pb2.ChannelHeader.FromString(payload.header.channel_header)
+                    yield block.header.number, header, code, _event(header, payload.data)
+
+    def _gateway(self, by: str) -> Gateway:
+        gateway = self._gateways.get(by)
+        if gateway is None:
+            known = ", ".join(sorted(self._gateways))
+            raise EndorseError(EndorseReason.ORGANISATION_UNKNOWN, f"{by!r} is none of {known}")
+        return gateway
+
+    def _any_gateway(self) -> Gateway:
+        return next(iter(self._gateways.values()))
+
+
+class Sent:
+    """A transaction that an orderer took."""
+
+    def __init__(self, channel: str, submitted: SubmittedTransaction) -> None:
+        self._channel = channel
+        self._submitted = submitted
+
+    @property
+    def transaction_id(self) -> str:
+        return self._submitted.transaction_id
+
+    @property
+    def result(self) -> bytes:
+        return self._submitted.result
+
+    def wait(self) -> Commit:
+        status = _answered(self._submitted.status)
+        if status.code is not ValidationCode.VALID:
+            if status.code.name not in Code.__members__:
+                raise LedgerError(f"transaction {self.transaction_id} had no effect: {status.code.name}")
+            raise CommitError(Code[status.code.name], transaction_id=self.transaction_id, block=status.block_number)
+        return Commit(
+            transaction_id=self.transaction_id, channel=self._channel, block=status.block_number, result=self.result
+        )
+
+
+def _answered(call: Callable[[], Answer]) -> Answer:
+    """Return what `call` returns; a chaincode's refusal and Fabric's own errors become the port's."""
+    try:
+        return call()
+    except GatewayError as error:
+        if error.refusal is None:
+            raise LedgerError(str(error)) from error
+        reason, _, detail = error.refusal.message.partition(": ")
+        raise EndorseError(reason, detail) from error
+    except FabricError as error:
+        raise LedgerError(str(error)) from error
+
+
+def _event(header: common_pb2.ChannelHeader, data: bytes) -> chaincode_event_pb2.ChaincodeEvent:
+    """Return what a transaction emitted, empty if nothing (fabric protoutil/txutils.go)."""
+    if header.type != common_pb2.ENDORSER_TRANSACTION:
+        return chaincode_event_pb2.ChaincodeEvent()
+    action = transaction_pb2.Transaction.FromString(data).actions[0]
+    endorsed = transaction_pb2.ChaincodeActionPayload.FromString(action.payload).action
+    response = proposal_response_pb2.ProposalResponsePayload.FromString(endorsed.proposal_response_payload)
+    events = proposal_pb2.ChaincodeAction.FromString(response.extension).events
+    return chaincode_event_pb2.ChaincodeEvent.FromString(events)
+
+
+def _access(directory: Path, msp_id: str, stated: Mapping[str, Any]) -> Access:
+    client = stated["identities"]["client"]
+    return Access(
+        msp_id=msp_id,
+        peer=stated["peers"][0],
+        tls_root=(directory / stated["tls_root"]).read_bytes(),
+        certificate=(directory / client["certificate"]).read_bytes(),
+        key=(directory / client["key"]).read_bytes(),
+    )
+
+
+def _line(error: yaml.YAMLError) -> int | None:
+    mark = getattr(error, "problem_mark", None)
+    return None if mark is None else mark.line + 1

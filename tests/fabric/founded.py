@@ -1,0 +1,42 @@
+"""What the tests of a network share: its topology, and how long its founding took."""
+
+import socket
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from wattpool_network.community import community
+from wattpool_network.network import Network
+from wattpool_network.topology import PORTS_PER_ORGANISATION, Topology
+
+# The same chaincode serves both channels: a register of assets.
+EXAMPLE = (sys.executable, "-m", "fabric_shim.example")
+_PORTS = 3 * PORTS_PER_ORGANISATION
+# Below where systems give out ports by themselves.
+_FIRST_PORT, _LAST_PORT = 20_000, 32_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Founded:
+    """A network that runs, and how long it took from nothing."""
+
+    network: Network
+    founding_s: float
+
+
+def free_port_base() -> int:
+    """Return the first of 300 ports that nothing uses."""
+    for base in range(_FIRST_PORT, _LAST_PORT, _PORTS):
+        if all(_is_free(port) for port in range(base, base + _PORTS)):
+            return base
+    pytest.skip("no 300 ports in a row are free")
+
+
+def example_topology() -> Topology:
+    return community(command=EXAMPLE, port_base=free_port_base())
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0

@@ -1,0 +1,210 @@
+import dataclasses
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from fabric import peer_cli
+from fabric.founded import Founded, example_topology
+from wattpool_network import connection
+from wattpool_network.cli import app
+from wattpool_network.commands import Binaries, Commands
+from wattpool_network.community import community
+from wattpool_network.errors import BinaryMissing, NodeFailed, PortInUse, StateBusy, StateMismatch
+from wattpool_network.network import Network
+from wattpool_network.readiness import until
+from wattpool_network.topology import Consensus
+
+FOUNDING_BUDGET_S = 60
+DEADLINE_S = 30.0
+
+
+def kill(network: Network, *names: str) -> None:
+    """Kill nodes, and wait until they are gone."""
+    for name in names:
+        pid = network.node_process(name).pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        assert until(partial(is_gone, network, name), deadline_s=DEADLINE_S)
+
+
+def is_gone(network: Network, name: str) -> bool:
+    return network.node_process(name).pid is None
+
+
+def is_answered(ask: Callable[[], object], expected: object) -> bool:
+    return ask() == expected
+
+
+def states(network: Network) -> dict[str, str]:
+    return {one.node.name: one.state for one in network.nodes.status()}
+
+
+def heights(network: Network) -> list[dict[str, int]]:
+    return [one.heights for one in network.nodes.status() if one.heights]
+
+
+def test_a_network_is_founded_within_a_minute_with_both_chaincodes_committed_on_all_peers(
+    founded: Founded, fabric: Binaries
+) -> None:
+    assert founded.founding_s < FOUNDING_BUDGET_S
+    network = founded.network
+    commands = Commands(binaries=fabric, topology=network.topology, layout=network.layout)
+    for peer in network.topology.peers:
+        committed = {channel.name: commands.committed(peer, channel) for channel in network.topology.channels}
+        assert committed == {"contract": {"contract": 1}, "ledger": {"ledger": 1}}
+    for orderer in network.topology.orderers:
+        assert commands.orderer_channels(orderer) == {"contract", "ledger"}
+
+
+def test_two_of_three_endorse_and_every_peer_has_it(network: Network) -> None:
+    for chaincode in ("contract", "ledger"):
+        peer_cli.invoke(network, chaincode, "create", "lamp", "5", endorsers=(0, 2))
+        peer_cli.invoke(network, chaincode, "create", "chair", "6", endorsers=(1, 2))
+        for peer in range(3):
+            inventory = partial(peer_cli.query, network, chaincode, "inventory", peer=peer)
+            assert until(partial(is_answered, inventory, ["chair", "lamp"]), deadline_s=DEADLINE_S)
+
+
+def test_one_endorsement_is_not_enough(network: Network) -> None:
+    with pytest.raises(AssertionError, match="ENDORSEMENT_POLICY_FAILURE"):
+        peer_cli.invoke(network, "ledger", "create", "solo", "1", endorsers=(1,))
+
+
+def test_up_leaves_a_running_network_alone(network: Network) -> None:
+    before = [one.pid for one in network.nodes.status()]
+    steps: list[str] = []
+    network.up(report=steps.append)
+    assert [one.pid for one in network.nodes.status()] == before
+    assert steps == []
+
+
+def test_what_is_on_the_ledger_is_there_after_down_and_up(network: Network) -> None:
+    peer_cli.invoke(network, "ledger", "create", "table", "7")
+    network.down()
+    assert set(states(network).values()) == {"stopped"}
+    network.up()
+    assert peer_cli.query(network, "ledger", "read", "table")["value"] == 7
+    peer_cli.invoke(network, "ledger", "create", "shelf", "8")
+
+
+def test_a_killed_peer_is_shown_as_stopped_and_catches_up_when_started_again(network: Network) -> None:
+    kill(network, "peer0.dso")
+    assert [name for name, state in states(network).items() if state != "ready"] == ["peer0.dso"]
+    peer_cli.invoke(network, "ledger", "create", "while-away", "1", endorsers=(0, 2))
+    network.up()
+    assert set(states(network).values()) == {"ready"}
+    dso = [peer.name for peer in network.topology.peers].index("peer0.dso")
+    inventory = partial(peer_cli.query, network, "ledger", "inventory", peer=dso)
+    assert until(lambda: "while-away" in inventory(), deadline_s=DEADLINE_S)
+
+
+def test_a_network_killed_as_a_whole_comes_back_with_its_ledger(network: Network) -> None:
+    peer_cli.invoke(network, "contract", "create", "before-the-crash", "1")
+    kill(network, *states(network))
+    network.up()
+    assert peer_cli.query(network, "contract", "read", "before-the-crash")["value"] == 1
+    assert until(lambda: len({tuple(one.items()) for one in heights(network)}) == 1, deadline_s=DEADLINE_S)
+
+
+def test_a_killed_chaincode_is_started_again_under_the_same_peers(network: Network) -> None:
+    kill(network, "ledger-1.dso", "ledger-1.members", "ledger-1.aggregator")
+    assert states(network)["ledger-1.dso"] == "stopped"
+    network.up()
+    peer_cli.invoke(network, "ledger", "create", "after-chaincode", "1")
+
+
+def test_clients_find_what_they_need_in_the_connection_file(network: Network) -> None:
+    access = connection.read(network.layout.connection)
+    assert access.channels == {"contract": ("contract",), "ledger": ("ledger",)}
+    for organisation in access.organisations.values():
+        files = [organisation.tls_root, organisation.authority.tls_root, organisation.identities["client"].certificate]
+        assert all(file.read_text().startswith("-----BEGIN CERTIFICATE-----") for file in files)
+        # Private keys are for nobody else on the machine.
+        assert {one.key.stat().st_mode & 0o077 for one in organisation.identities.values()} == {0}
+
+
+def test_another_topology_does_not_take_over_a_state_directory(network: Network) -> None:
+    other = dataclasses.replace(network.topology, raft_tick_ms=100)
+    with pytest.raises(StateMismatch, match="another topology"):
+        Network(network.layout.root, other).up()
+
+
+def test_a_directory_with_other_files_is_not_taken(fabric: Binaries, tmp_path: Path) -> None:  # noqa: ARG001 -- skips
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(StateMismatch, match="choose another"):
+        Network(tmp_path, example_topology()).up()
+
+
+def test_two_commands_do_not_change_a_network_at_the_same_time(network: Network) -> None:
+    with network.locked(), pytest.raises(StateBusy, match="in use by another command"):
+        network.down()
+
+
+def test_a_port_in_use_is_named_with_the_node_that_needs_it(fabric: Binaries, tmp_path: Path) -> None:  # noqa: ARG001
+    topology = example_topology()
+    peer = topology.peers[1]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", peer.port))
+        with pytest.raises(PortInUse, match=f"port {peer.port}, which {peer.name} needs"):
+            Network(tmp_path / "state", topology).up()
+
+
+def test_a_chaincode_that_ends_is_told_with_its_last_words(fabric: Binaries, tmp_path: Path) -> None:  # noqa: ARG001
+    command = (sys.executable, "-c", "raise SystemExit('no such rules')")
+    topology = community(command=command, port_base=example_topology().port_base)
+    network = Network(tmp_path / "state", topology)
+    try:
+        with pytest.raises(NodeFailed, match="no such rules"):
+            network.up()
+        assert states(network)["ledger-1.dso"] == "stopped"
+        assert states(network)["peer0.dso"] == "ready"
+    finally:
+        network.down(wipe=True)
+    assert not network.layout.root.exists()
+
+
+def test_byzantine_orderers_order(fabric: Binaries, tmp_path: Path) -> None:  # noqa: ARG001 -- skips
+    topology = community(
+        command=example_topology().channels[0].chaincodes[0].command[:-1],
+        orderers=4,
+        consensus=Consensus.BFT,
+        port_base=example_topology().port_base,
+    )
+    network = Network(tmp_path / "state", topology)
+    try:
+        network.up()
+        peer_cli.invoke(network, "ledger", "create", "lamp", "5")
+        kill(network, "orderer1.aggregator")
+        peer_cli.invoke(network, "ledger", "create", "chair", "6")
+    finally:
+        network.down(wipe=True)
+
+
+def test_a_missing_program_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("FABRIC_BIN", raising=False)
+    with pytest.raises(BinaryMissing, match="Fabric's peer is neither in"):
+        Binaries.find()
+
+
+def test_the_command_line_shows_the_state_and_the_logs(network: Network) -> None:
+    shown = CliRunner().invoke(app, ["status", "--state", str(network.layout.root)])
+    assert shown.exit_code == 0
+    assert [line.split()[:2] for line in shown.stdout.splitlines()] == [
+        [node.name, "ready"] for node in network.topology.nodes
+    ]
+    log = CliRunner().invoke(app, ["logs", "contract-1.dso", "--state", str(network.layout.root), "--lines", "1"])
+    assert "contract_1:" in log.stdout
+
+
+def test_the_command_line_says_what_is_wrong_in_one_sentence(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["status", "--state", str(tmp_path)])
+    assert result.exit_code == 2
+    assert result.stderr == f"wattpool network: {tmp_path} holds no network; `up` founds one\n"

@@ -1,0 +1,93 @@
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from wattpool_network.process import Process
+from wattpool_network.readiness import is_free, is_listening, until
+
+# Tells when it is set up, then waits for a signal.
+WAITING = "import signal, sys; print('started', flush=True); signal.pause()"
+STUBBORN = """
+import signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("started", flush=True)
+while True:
+    signal.pause()
+"""
+DEADLINE_S = 10.0
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Process]:
+    process = Process(name="node", pid_file=tmp_path / "run" / "node.pid", log=tmp_path / "logs" / "node.log")
+    yield process
+    process.stop(deadline_s=0.2)
+
+
+def start(process: Process, program: str) -> int:
+    process.start([sys.executable, "-c", program], dict(os.environ))
+    assert until(lambda: bool(process.tail(1)), deadline_s=DEADLINE_S)
+    pid = process.pid
+    assert pid is not None
+    return pid
+
+
+def test_a_process_runs_from_start_to_stop_and_its_output_is_kept(process: Process) -> None:
+    assert process.pid is None
+    start(process, WAITING)
+    process.stop()
+    assert process.pid is None
+    assert process.tail(5) == ["started"]
+
+
+def test_a_killed_process_is_seen_to_be_gone_and_can_be_started_again(process: Process) -> None:
+    first = start(process, WAITING)
+    os.kill(first, signal.SIGKILL)
+    assert until(lambda: process.pid is None, deadline_s=DEADLINE_S)
+    assert start(process, WAITING) != first
+    assert process.pid_file.read_text() == str(process.pid)
+
+
+def test_a_process_that_ignores_the_request_is_killed(process: Process) -> None:
+    start(process, STUBBORN)
+    process.stop(deadline_s=0.2)
+    assert process.pid is None
+
+
+def test_a_process_is_not_started_twice(process: Process) -> None:
+    pid = start(process, WAITING)
+    with pytest.raises(BlockingIOError):
+        process.start([sys.executable, "-c", WAITING], dict(os.environ))
+    assert process.pid == pid
+
+
+def test_a_pid_left_by_a_dead_process_is_nobodys(process: Process) -> None:
+    process.pid_file.parent.mkdir()
+    process.pid_file.write_text(str(os.getpid()))
+    assert process.pid is None
+
+
+def test_a_program_that_is_not_there_is_told(process: Process) -> None:
+    with pytest.raises(FileNotFoundError):
+        process.start(["/nowhere/program"], {})
+    assert process.pid is None
+
+
+def test_waiting_ends_at_the_deadline() -> None:
+    assert not until(lambda: False, deadline_s=0.01)
+
+
+def test_a_port_is_free_until_something_listens() -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        assert is_listening("127.0.0.1", port)
+        assert not is_free("127.0.0.1", port)
+    assert is_free("127.0.0.1", port)
+    assert not is_listening("127.0.0.1", port)
