@@ -86,7 +86,9 @@ class Session:
 
     def end(self) -> None:
         """The stream is gone: release whoever waits for an answer."""
-        for transaction in list(self._transactions.values()):
+        running = list(self._transactions.values())
+        log.info("the stream to a peer ended, with %d transactions running", len(running))
+        for transaction in running:
             transaction.end()
 
     def _shake_hands(self, message: Any) -> None:

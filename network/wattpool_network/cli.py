@@ -1,4 +1,4 @@
-"""The command line of a network: `up`, `down`, `status`, `logs`."""
+"""The command line of a network, which `wattpool network` is."""
 
 import shlex
 import time
@@ -8,17 +8,28 @@ from pathlib import Path
 from typing import Annotated, ParamSpec
 
 import typer
+import yaml
 
-from wattpool_network.community import community
+from wattpool_network import membership
+from wattpool_network.backup import restore as restore_backup
+from wattpool_network.backup import save as save_backup
+from wattpool_network.community import WATTPOOL, community
+from wattpool_network.compose import render as render_compose
 from wattpool_network.errors import NetworkError
+from wattpool_network.founding import Report
 from wattpool_network.network import Network
+from wattpool_network.renewal import renew_certificates
+from wattpool_network.revocation import push_crl
+from wattpool_network.snapshot import take as take_snapshot
 from wattpool_network.topology import Consensus
+from wattpool_network.upgrade import upgrade as upgrade_chaincode
 
 BAD_INPUT_STATUS = 2
 NOT_READY_STATUS = 1
 
 Words = ParamSpec("Words")
 State = Annotated[Path, typer.Option("--state", help="Directory of the network: keys, ledgers, logs.")]
+OrganisationName = Annotated[str, typer.Argument(help="An organisation, such as dso.")]
 
 app = typer.Typer(
     help="A Hyperledger Fabric network on this machine.",
@@ -27,6 +38,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+organisations = typer.Typer(help="Organisations that join or leave.", no_args_is_help=True)
+certificates = typer.Typer(help="Certificates of nodes.", no_args_is_help=True)
+revocations = typer.Typer(help="Lists of revoked certificates.", no_args_is_help=True)
+app.add_typer(organisations, name="org")
+app.add_typer(certificates, name="cert")
+app.add_typer(revocations, name="crl")
 
 
 def _one_sentence(command: Callable[Words, None]) -> Callable[Words, None]:
@@ -47,20 +66,24 @@ def _one_sentence(command: Callable[Words, None]) -> Callable[Words, None]:
 @_one_sentence
 def up(
     state: State,
-    chaincode: Annotated[str | None, typer.Option(help="Command of a chaincode process, to found the network.")] = None,
-    orderers: Annotated[int, typer.Option(help="How many, spread over the organisations, to found it.", min=1)] = 3,
-    consensus: Annotated[Consensus, typer.Option(help="How orderers agree, to found it.")] = Consensus.RAFT,
-    ports: Annotated[int, typer.Option(help="The first of 300 ports, to found it.", min=1)] = 7000,
+    chaincode: Annotated[str | None, typer.Option(help="Command of a chaincode process; default: Wattpool's.")] = None,
+    orderers: Annotated[int | None, typer.Option(help="How many, spread over the organisations; default: 3.")] = None,
+    consensus: Annotated[Consensus | None, typer.Option(help="How orderers agree; default: raft.")] = None,
+    ports: Annotated[int | None, typer.Option(help="The first of 300 ports; default: 7000.")] = None,
 ) -> None:
-    """Found the network, or start again what does not run; ready when it returns."""
-    if chaincode is None:
+    """Found a network, or start what does not run of the one that is there; all is ready when it returns."""
+    is_plain = all(option is None for option in (chaincode, orderers, consensus, ports))
+    if is_plain and Network.is_in(state):
         network = Network.open(state)
     else:
-        command = tuple(shlex.split(chaincode))
-        topology = community(command=command, orderers=orderers, consensus=consensus, port_base=ports)
+        topology = community(
+            command=WATTPOOL if chaincode is None else tuple(shlex.split(chaincode)),
+            orderers=3 if orderers is None else orderers,
+            consensus=consensus or Consensus.RAFT,
+            port_base=7000 if ports is None else ports,
+        )
         network = Network(state, topology)
-    started = time.monotonic()
-    network.up(report=lambda step: typer.echo(f"{time.monotonic() - started:6.1f} s  {step}", err=True))
+    network.up(report=_stopwatch())
     typer.echo(f"ready: {network.layout.connection}")
 
 
@@ -97,3 +120,89 @@ def logs(
     """Show the end of a node's log."""
     for line in Network.open(state).node_process(node).tail(lines):
         typer.echo(line)
+
+
+@app.command()
+@_one_sentence
+def compose(state: State) -> None:
+    """Print a compose file that runs the network in containers instead, once the native nodes are down."""
+    network = Network.open(state)
+    typer.echo(yaml.safe_dump(render_compose(network.topology, network.layout), sort_keys=False), nl=False)
+
+
+@app.command()
+@_one_sentence
+def upgrade(
+    state: State,
+    chaincode: Annotated[str, typer.Argument(help="The chaincode, such as ledger.")],
+    version: Annotated[str, typer.Option(help="The new version.")],
+    command: Annotated[str | None, typer.Option(help="Command of its process; default: Wattpool's.")] = None,
+) -> None:
+    """Change a chaincode over to a new version, approved by all organisations, while the network goes on."""
+    words = WATTPOOL if command is None else tuple(shlex.split(command))
+    upgrade_chaincode(Network.open(state), chaincode, command=(*words, chaincode), version=version, report=_stopwatch())
+
+
+@app.command()
+@_one_sentence
+def snapshot(state: State, channel: Annotated[str, typer.Argument(help="The channel, such as ledger.")]) -> None:
+    """Have all peers write a snapshot after the same block, and compare the hashes of their states."""
+    network = Network.open(state)
+    taken = take_snapshot(network, network.channel(channel))
+    typer.echo(f"after block {taken.block}: {taken.hash}")
+    for peer, directory in taken.directories.items():
+        typer.echo(f"{peer}: {directory}")
+
+
+@app.command()
+@_one_sentence
+def backup(state: State, file: Annotated[Path, typer.Argument(help="The backup to write; it holds keys.")]) -> None:
+    """Stop the network for a moment and write all of it into one file."""
+    save_backup(Network.open(state), file)
+
+
+@app.command()
+@_one_sentence
+def restore(state: State, file: Annotated[Path, typer.Argument(help="A backup.")]) -> None:
+    """Unpack a backup into the directory of a network, which must be empty; `up` then starts it."""
+    restore_backup(file, state)
+
+
+@organisations.command("add")
+@_one_sentence
+def add_organisation(
+    state: State,
+    name: Annotated[str, typer.Argument(help="Its name, as in peer0.NAME.")],
+    msp_id: Annotated[str, typer.Argument(help="Its MSP id.")],
+) -> None:
+    """Have an organisation with a peer of its own join all channels."""
+    membership.add(Network.open(state), name=name, msp_id=msp_id, report=_stopwatch())
+
+
+@organisations.command("remove")
+@_one_sentence
+def remove_organisation(state: State, name: OrganisationName) -> None:
+    """Have an organisation leave all channels, as the others decide, and end its nodes."""
+    network = Network.open(state)
+    membership.remove(network, network.organisation(name), report=_stopwatch())
+
+
+@certificates.command("renew")
+@_one_sentence
+def renew(state: State, name: OrganisationName) -> None:
+    """Renew the certificates of an organisation's nodes, one node after the other."""
+    network = Network.open(state)
+    renew_certificates(network, network.organisation(name))
+
+
+@revocations.command("push")
+@_one_sentence
+def push(state: State, name: OrganisationName) -> None:
+    """Make all channels refuse the certificates that an organisation's authority has revoked."""
+    network = Network.open(state)
+    push_crl(network, network.organisation(name))
+
+
+def _stopwatch() -> Report:
+    started = time.monotonic()
+    return lambda step: typer.echo(f"{time.monotonic() - started:6.1f} s  {step}", err=True)

@@ -1,9 +1,13 @@
 """The network of a Wattpool community: three organisations, two channels, and who must endorse on them."""
 
+import sys
+
 from wattpool_chaincode.context import Policy
 from wattpool_chaincode.organisations import AGGREGATOR, DSO, MEMBERS, TWO_OF_THREE
 from wattpool_network.topology import Chaincode, Channel, Collection, Consensus, Organisation, Topology
 
+# Serves the chaincode whose name follows.
+WATTPOOL = (sys.executable, "-m", "wattpool_chaincode.fabric")
 CONTRACT = "contract"
 LEDGER = "ledger"
 NAMES = {AGGREGATOR: "aggregator", DSO: "dso", MEMBERS: "members"}
@@ -12,7 +16,11 @@ METER_DATA = Collection(name="meter_data", members=tuple(NAMES), required_peers=
 
 
 def community(
-    *, command: tuple[str, ...], orderers: int = 3, consensus: Consensus = Consensus.RAFT, port_base: int = 7000
+    *,
+    command: tuple[str, ...] = WATTPOOL,
+    orderers: int = 3,
+    consensus: Consensus = Consensus.RAFT,
+    port_base: int = 7000,
 ) -> Topology:
     """Return the topology of a community on one machine.
 

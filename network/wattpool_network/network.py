@@ -36,10 +36,14 @@ class Network:
         Raises:
             StateMismatch: if there is none.
         """
-        file = Layout(directory.resolve()).topology
-        if not file.exists():
+        if not cls.is_in(directory):
             raise StateMismatch(f"{directory} holds no network; `up` founds one")
-        return cls(directory, data.from_json(file.read_text()))
+        return cls(directory, data.from_json(Layout(directory.resolve()).topology.read_text()))
+
+    @staticmethod
+    def is_in(directory: Path) -> bool:
+        """Tell whether a network was founded in `directory`."""
+        return Layout(directory.resolve()).topology.exists()
 
     def with_topology(self, topology: Topology) -> "Network":
         """Return the network that shall be in the same state directory."""
@@ -71,6 +75,18 @@ class Network:
                 return organisation
         names = ", ".join(organisation.name for organisation in self.topology.organisations)
         raise NetworkError(f"there is no organisation {name}, but {names}")
+
+    def channel(self, name: str) -> data.Channel:
+        """Return the channel of that name.
+
+        Raises:
+            NetworkError: if there is no such channel.
+        """
+        for channel in self.topology.channels:
+            if channel.name == name:
+                return channel
+        names = ", ".join(channel.name for channel in self.topology.channels)
+        raise NetworkError(f"there is no channel {name}, but {names}")
 
     def commands(self) -> Commands:
         """Return Fabric's programs, for this network.

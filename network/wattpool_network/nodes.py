@@ -119,11 +119,7 @@ class Nodes:
             case Peer():
                 return (binaries.peer, "node", "start"), {"FABRIC_CFG_PATH": home}
             case ChaincodeServer():
-                return node.chaincode.command, {
-                    "CHAINCODE_SERVER_ADDRESS": node.address,
-                    "CHAINCODE_ID": package.id_of(node),
-                    "CHAINCODE_TLS_DISABLED": "true",
-                }
+                return node.chaincode.command, package.environment(node)
 
     def _status(self, node: Node) -> NodeStatus:
         is_ready = self.is_ready(node)

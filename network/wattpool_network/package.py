@@ -26,6 +26,15 @@ def id_of(server: ChaincodeServer) -> str:
     return f"{_label(server)}:{hashlib.sha256(of(server)).hexdigest()}"
 
 
+def environment(server: ChaincodeServer) -> dict[str, str]:
+    """Return what tells a process of the chaincode who it is, in the variables of Fabric's samples."""
+    return {
+        "CHAINCODE_SERVER_ADDRESS": server.address,
+        "CHAINCODE_ID": id_of(server),
+        "CHAINCODE_TLS_DISABLED": "true",
+    }
+
+
 def _label(server: ChaincodeServer) -> str:
     return f"{server.chaincode.name}_{server.chaincode.version}"
 

@@ -16,6 +16,9 @@ from fabric_protos.peer import events_pb2_grpc
 from fabric_gateway.errors import Malformed
 
 MAX_MESSAGE_BYTES = 100 * 1024 * 1024
+# An error's text and details come as headers, of which gRPC takes 8 KiB unless told otherwise: a chaincode's longer
+# refusal would look like a broken stream.
+MAX_HEADER_BYTES = 1024 * 1024
 # A peer answers pings that come faster than each 60 s with GOAWAY (core.yaml peer.keepalive.minInterval).
 KEEPALIVE_S = 120
 KEEPALIVE_TIMEOUT_S = 20
@@ -74,9 +77,12 @@ class Connection:
 
     Args:
         channel: an open channel, made in the running event loop.
-        max_in_flight: how many calls may run at a time; more wait. Calls for the commit status count while they
-            wait for the commit, and streams of chaincode events while they are open.
+        max_in_flight: how many calls may run at a time, 2 at least; more wait. Calls for the commit status count
+            while they wait for the commit, and streams of chaincode events while they are open.
         client_certificate_hash: `Tls.client_certificate_hash`, needed for block events over mutual TLS.
+
+    Raises:
+        ValueError: if `max_in_flight` is less than 2.
     """
 
     def __init__(
@@ -86,7 +92,11 @@ class Connection:
         self.gateway = gateway_pb2_grpc.GatewayStub(channel)
         self.deliver = events_pb2_grpc.DeliverStub(channel)
         self._channel = channel
-        self.slots = asyncio.Semaphore(max_in_flight)
+        if max_in_flight < 2:  # noqa: PLR2004 -- one to wait with, one to act with
+            raise ValueError(f"max_in_flight is {max_in_flight}, and must be 2 at least")
+        self._slots = asyncio.Semaphore(max_in_flight)
+        # If all slots waited for commits, none would be left to hand in again what was lost on the way.
+        self._waiting = asyncio.Semaphore(max_in_flight - max(1, max_in_flight // 4))
 
     @classmethod
     def open(cls, address: str, *, tls: Tls | None = None, max_in_flight: int = MAX_IN_FLIGHT) -> "Connection":
@@ -94,6 +104,8 @@ class Connection:
         options: list[tuple[str, Any]] = [
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_metadata_size", MAX_HEADER_BYTES),
+            ("grpc.absolute_max_metadata_size", MAX_HEADER_BYTES),
             ("grpc.keepalive_time_ms", KEEPALIVE_S * 1000),
             ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_S * 1000),
             ("grpc.keepalive_permit_without_calls", 1),
@@ -119,11 +131,33 @@ class Connection:
     ) -> None:
         await self.close()
 
-    async def call(self, method: Callable[..., Awaitable[Any]], request: Any, *, timeout_s: float) -> Any:
-        """Make one unary call as soon as it may be in flight.
+    async def call(
+        self, method: Callable[..., Awaitable[Any]], request: Any, *, timeout_s: float, is_waiting: bool = False
+    ) -> Any:
+        """Make one unary call as soon as it may be in flight; `is_waiting` if its answer may take long.
 
         Raises:
             grpc.aio.AioRpcError: if it fails.
         """
-        async with self.slots:
+        if not is_waiting:
+            async with self._slots:
+                return await method(request, timeout=timeout_s)
+        await self.begin_waiting()
+        try:
             return await method(request, timeout=timeout_s)
+        finally:
+            self.end_waiting()
+
+    async def begin_waiting(self) -> None:
+        """Take a slot for what may take long; three of four slots may be taken so."""
+        await self._waiting.acquire()
+        try:
+            await self._slots.acquire()
+        except BaseException:
+            self._waiting.release()
+            raise
+
+    def end_waiting(self) -> None:
+        """Give back the slot of `begin_waiting`."""
+        self._slots.release()
+        self._waiting.release()

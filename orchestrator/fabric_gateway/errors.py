@@ -68,7 +68,8 @@ _ADVICE = {
     "limits.concurrency.gatewayService",
     Reason.TOO_LARGE: "the message is larger than the network takes; split it into several transactions",
     Reason.CHANNEL_UNKNOWN: "the peer has not joined this channel; check the channel's name",
-    Reason.CHAINCODE_UNKNOWN: "no peer within reach has this chaincode committed and installed; check its name",
+    Reason.CHAINCODE_UNKNOWN: "no peer within reach has this chaincode committed and installed on this channel; "
+    "check both names",
     Reason.CHAINCODE_STOPPED: "the chaincode's process went away while it ran; try again with a new proposal",
     Reason.ORGANISATION_UNKNOWN: "an organisation asked for has no endorsing peer; check the MSP ids",
     Reason.ENDORSEMENTS_DIFFER: "the endorsers computed different results; the chaincode uses a clock, chance or "
@@ -101,6 +102,7 @@ _FRAGMENTS = (
     ("no peers available to evaluate chaincode", Reason.CHAINCODE_UNKNOWN),
     ("No metadata was found for chaincode", Reason.CHAINCODE_UNKNOWN),
     ("failed constructing descriptor for chaincodes", Reason.CHAINCODE_UNKNOWN),
+    ("required chaincodes are not installed", Reason.CHAINCODE_UNKNOWN),
     ("make sure the chaincode", Reason.CHAINCODE_UNKNOWN),
     ("chaincode is not installed", Reason.CHAINCODE_UNKNOWN),
     ("chaincode stream terminated", Reason.CHAINCODE_STOPPED),

@@ -126,9 +126,9 @@ class ChaincodeEventsRequest:
         if not self._signed.signature:
             self._signed.signature = await self._session.sign(self._signed.request)
         connection = self._session.connection
-        await connection.slots.acquire()
+        await connection.begin_waiting()
         call = connection.gateway.ChaincodeEvents(self._signed, timeout=timeout_s or self._session.timeouts.events_s)
-        return EventStream(self._session, call, _chaincode_events, connection.slots.release)
+        return EventStream(self._session, call, _chaincode_events, connection.end_waiting)
 
 
 class BlockEventsRequest(Generic[Event]):

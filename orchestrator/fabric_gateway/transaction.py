@@ -25,6 +25,9 @@ from fabric_gateway.errors import (
 from fabric_gateway.retry import until_answered
 from fabric_gateway.session import Session
 
+# How soon a transaction is handed in again that no orderer was seen to take.
+UNTAKEN_RESUBMIT_S = 1.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
@@ -163,7 +166,9 @@ class Commit:
     async def _ask(self, timeout_s: float) -> Status:
         connection = self._session.connection
         try:
-            response = await connection.call(connection.gateway.CommitStatus, self._signed, timeout_s=timeout_s)
+            response = await connection.call(
+                connection.gateway.CommitStatus, self._signed, timeout_s=timeout_s, is_waiting=True
+            )
         except grpc.aio.AioRpcError as error:
             failure, reason = self._session.read(error)
             raise CommitStatusError(failure, reason=reason, transaction_id=self.transaction_id) from error
@@ -247,13 +252,15 @@ class Transaction:
             CommitStatusError: if its fate stayed unknown; go on with `Gateway.transaction(error.transaction)`.
             CommitError: if it is in a block and without effect.
         """
+        is_taken = True
         try:
             await self.submit()
         except SubmitError as error:
             if not error.is_outcome_unknown:
                 raise
+            is_taken = False
         try:
-            async with self._resubmitted():
+            async with self._resubmitted(is_taken=is_taken):
                 status = await self._submitted.status()
         except CommitStatusError as error:
             error.transaction = self.to_bytes()
@@ -267,22 +274,24 @@ class Transaction:
         return SubmittedTransaction(self._session, request, result=self.result)
 
     @asynccontextmanager
-    async def _resubmitted(self) -> AsyncIterator[None]:
-        """Hand the transaction in again now and then."""
-        task = asyncio.create_task(self._resubmit())
+    async def _resubmitted(self, *, is_taken: bool) -> AsyncIterator[None]:
+        """Hand the transaction in again now and then, and soon if no orderer was seen to take it."""
+        task = asyncio.create_task(self._resubmit(is_taken=is_taken))
         try:
             yield
         finally:
             task.cancel()
             await asyncio.wait([task])
 
-    async def _resubmit(self) -> None:
+    async def _resubmit(self, *, is_taken: bool) -> None:
         every_s = self._session.timeouts.resubmit_after_s
         while every_s is not None:
-            await asyncio.sleep(every_s)
+            await asyncio.sleep(every_s if is_taken else min(every_s, UNTAKEN_RESUBMIT_S))
             # Whatever becomes of this attempt, the commit status tells what became of the transaction.
+            is_taken = False
             with suppress(SubmitError):
                 await self.submit()
+                is_taken = True
 
     async def _submit_once(self, timeout_s: float) -> None:
         request = gateway_pb2.SubmitRequest(

@@ -8,10 +8,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from fabric import peer_cli
 from fabric.founded import Founded, example_topology
+from fabric_gateway import Identity, PrivateKeySigner, Tls, blocking
 from wattpool_network import connection
 from wattpool_network.cli import app
 from wattpool_network.commands import Binaries, Commands
@@ -130,6 +132,18 @@ def test_clients_find_what_they_need_in_the_connection_file(network: Network) ->
         assert {one.key.stat().st_mode & 0o077 for one in organisation.identities.values()} == {0}
 
 
+def test_a_gateway_client_gets_through_with_the_connection_file_alone(network: Network) -> None:
+    access = connection.read(network.layout.connection).organisations["MembersMSP"]
+    client = access.identities["client"]
+    identity = Identity(msp_id="MembersMSP", certificate_pem=client.certificate.read_bytes())
+    signer = PrivateKeySigner.load(client.key.read_bytes())
+    tls = Tls(root_pem=access.tls_root.read_bytes())
+    with blocking.Connection(access.peers[0], tls=tls) as opened:
+        contract = blocking.Gateway(opened, identity, signer).network("ledger").contract("ledger")
+        contract.submit("create", "by-gateway", "3")
+        assert b"by-gateway" in contract.evaluate("inventory")
+
+
 def test_another_topology_does_not_take_over_a_state_directory(network: Network) -> None:
     other = dataclasses.replace(network.topology, raft_tick_ms=100)
     with pytest.raises(StateMismatch, match="another topology"):
@@ -202,6 +216,39 @@ def test_the_command_line_shows_the_state_and_the_logs(network: Network) -> None
     ]
     log = CliRunner().invoke(app, ["logs", "contract-1.dso", "--state", str(network.layout.root), "--lines", "1"])
     assert "contract_1:" in log.stdout
+
+
+def test_the_compose_file_runs_every_node_on_the_files_of_the_native_ones(network: Network) -> None:
+    shown = CliRunner().invoke(app, ["compose", "--state", str(network.layout.root)])
+    services = yaml.safe_load(shown.stdout)["services"]
+    assert list(services) == [node.name for node in network.topology.nodes]
+    assert {tuple(service["volumes"]) for service in services.values()} == {
+        (f"{network.layout.root}:{network.layout.root}",)
+    }
+    peer = network.topology.peers[0]
+    assert services[peer.name]["environment"]["FABRIC_CFG_PATH"] == str(network.layout.home(peer))
+    assert services["ledger-1.dso"]["command"] == ["ledger"]
+    assert services["ledger-1.dso"]["environment"]["CHAINCODE_ID"].startswith("ledger_1:")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["up", "--orderers", "4"], "holds a network of another topology"),
+        (["up", "--consensus", "bft"], "BFT needs at least 4 orderers"),
+        (["logs", "peer9.dso"], "there is no node peer9.dso"),
+        (["snapshot", "gas"], "there is no channel gas, but contract, ledger"),
+        (["crl", "push", "nobody"], "there is no organisation nobody, but aggregator, dso, members"),
+        (["org", "remove", "nobody"], "there is no organisation nobody"),
+        (["org", "add", "dso", "OtherMSP"], "organisation dso is there twice"),
+        (["upgrade", "gas", "--version", "2"], "there is no chaincode gas"),
+    ],
+)
+def test_each_wrong_word_is_answered_with_one_sentence(network: Network, words: list[str], message: str) -> None:
+    result = CliRunner().invoke(app, [*words, "--state", str(network.layout.root)])
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
 
 
 def test_the_command_line_says_what_is_wrong_in_one_sentence(tmp_path: Path) -> None:

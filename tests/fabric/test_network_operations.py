@@ -126,6 +126,7 @@ def test_a_backup_overwrites_nothing(network: Network, tmp_path: Path) -> None:
 def test_a_chaincode_is_upgraded_under_load(network: Network) -> None:
     with load(network) as acknowledged:
         upgraded = upgrade(network, "ledger", command=EXAMPLE, version="2")
+    assert acknowledged
     assert [node.name for node in upgraded.topology.nodes if node.name.startswith("ledger")] == [
         "ledger-2.aggregator",
         "ledger-2.dso",
@@ -156,6 +157,6 @@ def test_an_organisation_joins_and_another_leaves_under_load(network: Network) -
     assert [one.name for one in reduced.topology.organisations] == ["aggregator", "dso", "auditor"]
     peer_cli.invoke(reduced, "ledger", "create", "after-leaving", "1", endorsers=(0, 1))
     assert "after-leaving" in peer_cli.query(reduced, "ledger", "inventory", peer=2)
-    assert {joined.node_process(f"{node}.members").pid for node in ("ca", "peer0", "orderer0", "ledger-1")} == {None}
+    assert {joined.node_process(f"{node}.members").pid for node in ("ca", "peer0", "orderer0", "contract-1")} == {None}
     reduced.down()
     Network.open(reduced.layout.root).up()

@@ -7,12 +7,10 @@ from typing import Any
 import grpc
 import pytest
 
-from fabric_gateway import Connection, EndorseError, Gateway, GatewayError, Reason, Timeouts, Tls
+from fabric_gateway import Connection, EndorseError, Gateway, GatewayError, Reason, Timeouts, Tls, blocking
 from gateway.clients import QUICK, connected, contract_of
 from gateway.fabric_peer import CHANNEL, FabricPeer
 from gateway.organisation import Member, Organisation
-
-QUICKLY = Timeouts(evaluate_s=5)
 
 
 @pytest.fixture
@@ -104,33 +102,48 @@ async def test_a_peer_that_stays_busy_is_named(peer: FabricPeer, member: Member)
     assert error.value.reason is Reason.TOO_MANY_REQUESTS
 
 
-async def test_open_streams_of_events_take_slots_and_streams_of_blocks_do_not(peer: FabricPeer, member: Member) -> None:
-    async with connected(peer, member, max_in_flight=2) as gateway:
+async def test_what_waits_leaves_room_for_what_acts(peer: FabricPeer, member: Member) -> None:
+    async with connected(peer, member, max_in_flight=4) as gateway:
         network = gateway.network(CHANNEL)
-        blocks = [await network.block_events() for _ in range(3)]
-        events = await network.chaincode_events("basic")
+        blocks = [await network.block_events() for _ in range(5)]
+        events = [await network.chaincode_events("basic") for _ in range(3)]
+        another = asyncio.create_task(network.chaincode_events("basic"))
+        await asyncio.to_thread(peer.wait_for, "ChaincodeEvents", 3)
         assert await contract_of(gateway).evaluate("echo") == b"echo"
-        await network.chaincode_events("basic")
-        waiting = asyncio.create_task(contract_of(gateway).evaluate("echo"))
-        await asyncio.to_thread(peer.wait_for, "ChaincodeEvents", 2)
-        assert peer.calls["Evaluate"] == 1
-        events.close()
-        assert await waiting == b"echo"
-        for stream in blocks:
+        assert (peer.calls["ChaincodeEvents"], another.done()) == (3, False)
+        events.pop().close()
+        events.append(await another)
+        for stream in [*blocks, *events]:
             stream.close()
+
+
+async def test_transactions_that_wait_for_their_commit_can_still_be_handed_in_again(
+    peer: FabricPeer, member: Member
+) -> None:
+    peer.lost = 12
+    timeouts = Timeouts(resubmit_after_s=0.05)
+    async with connected(peer, member, max_in_flight=2, timeouts=timeouts) as gateway:
+        await asyncio.gather(*(contract_of(gateway).submit("write", str(n)) for n in range(6)))
+    assert peer.effects == {str(n).encode(): 1 for n in range(6)}
+    assert peer.calls["Endorse"] == 6
+
+
+def test_fewer_than_two_calls_in_flight_are_refused() -> None:
+    with pytest.raises(ValueError, match="must be 2 at least"):
+        blocking.Connection("127.0.0.1:1", max_in_flight=1)
 
 
 async def test_the_time_for_a_call_begins_when_it_may_run(peer: FabricPeer, member: Member) -> None:
     peer.may_answer.clear()
-    async with connected(peer, member, max_in_flight=1, timeouts=QUICKLY) as gateway:
-        first = asyncio.create_task(contract_of(gateway).evaluate("echo", "1"))
-        await asyncio.to_thread(peer.wait_for, "Evaluate")
+    async with connected(peer, member, max_in_flight=2) as gateway:
+        first = asyncio.gather(*(contract_of(gateway).evaluate("echo", text) for text in "ab"))
+        await asyncio.to_thread(peer.wait_for, "Evaluate", 2)
         proposal = contract_of(gateway).proposal("echo", "2")
         second = asyncio.create_task(proposal.evaluate(timeout_s=0.2))
         await asyncio.wait([second], timeout=0.3)
         assert not second.done()
         peer.may_answer.set()
-        assert await first == b"echo|1"
+        assert await first == [b"echo|a", b"echo|b"]
         assert await second == b"echo|2"
 
 

@@ -131,6 +131,15 @@ async def test_a_chaincodes_own_words_are_at_hand(peer: FabricPeer, member: Memb
     assert peer.calls == {"Evaluate": 1, "Endorse": 1}
 
 
+async def test_a_long_refusal_arrives_whole(peer: FabricPeer, member: Member) -> None:
+    # Fabric sends it twice, in the message and in the details, and both as headers.
+    words = "no " * 50_000
+    async with connected(peer, member) as gateway:
+        with pytest.raises(GatewayError) as error:
+            await contract_of(gateway).evaluate("refuse", words)
+    assert error.value.refusal == Refusal(status=500, message=words)
+
+
 async def test_unreadable_details_do_not_hide_the_failure(member: Member) -> None:
     class Garbling(FabricPeer):
         def Endorse(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802

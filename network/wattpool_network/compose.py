@@ -1,0 +1,63 @@
+"""A compose file that runs a founded network in containers of Fabric's official images.
+
+The containers share the host's network and see the state directory under its own path, so that they run on the very
+configuration, keys and ledgers of the native processes: stop those, start these, or the other way round.
+"""
+
+import os
+from typing import Any
+
+from wattpool_network import configuration, package
+from wattpool_network.layout import Layout
+from wattpool_network.topology import Authority, ChaincodeServer, Node, Orderer, Peer, Topology
+
+FABRIC_IMAGE_TAG = "3.1"
+CA_IMAGE_TAG = "1.5"
+CHAINCODE_IMAGE = "wattpool-chaincode"
+# Fabric's peer image has the builder for chaincode as a service there (images/peer/Dockerfile).
+_BUILDERS = "[{name: ccaas, path: /opt/hyperledger/ccaas_builder}]"
+
+
+def render(topology: Topology, layout: Layout) -> dict[str, Any]:
+    """Return compose.yaml; the image of the chaincode runs the command that the name of a chaincode is added to."""
+    return {"name": "wattpool", "services": {node.name: _service(node, layout) for node in topology.nodes}}
+
+
+def _service(node: Node, layout: Layout) -> dict[str, Any]:
+    root = str(layout.root)
+    return {
+        **_program(node, layout),
+        "network_mode": "host",
+        # The files belong to whoever founded the network.
+        "user": f"{os.getuid()}:{os.getgid()}",
+        "volumes": [f"{root}:{root}"],
+        "restart": "unless-stopped",
+    }
+
+
+def _program(node: Node, layout: Layout) -> dict[str, Any]:
+    home = str(layout.home(node))
+    match node:
+        case Authority():
+            return {
+                "image": f"hyperledger/fabric-ca:{CA_IMAGE_TAG}",
+                "command": ["fabric-ca-server", "start", "--home", f"{home}/{configuration.CA}"],
+            }
+        case Orderer():
+            return {
+                "image": f"hyperledger/fabric-orderer:{FABRIC_IMAGE_TAG}",
+                "command": ["orderer"],
+                "environment": {"FABRIC_CFG_PATH": home},
+            }
+        case Peer():
+            return {
+                "image": f"hyperledger/fabric-peer:{FABRIC_IMAGE_TAG}",
+                "command": ["peer", "node", "start"],
+                "environment": {"FABRIC_CFG_PATH": home, "CORE_CHAINCODE_EXTERNALBUILDERS": _BUILDERS},
+            }
+        case ChaincodeServer():
+            return {
+                "image": f"{CHAINCODE_IMAGE}:{node.chaincode.version}",
+                "command": [node.chaincode.name],
+                "environment": package.environment(node),
+            }
