@@ -47,13 +47,16 @@ def _program(node: Node, layout: Layout) -> dict[str, Any]:
             return {
                 "image": f"hyperledger/fabric-orderer:{FABRIC_IMAGE_TAG}",
                 "command": ["orderer"],
-                "environment": {"FABRIC_CFG_PATH": home},
+                "environment": configuration.node_environment(home),
             }
         case Peer():
             return {
                 "image": f"hyperledger/fabric-peer:{FABRIC_IMAGE_TAG}",
                 "command": ["peer", "node", "start"],
-                "environment": {"FABRIC_CFG_PATH": home, "CORE_CHAINCODE_EXTERNALBUILDERS": _BUILDERS},
+                "environment": {
+                    **configuration.node_environment(home),
+                    "CORE_CHAINCODE_EXTERNALBUILDERS": _BUILDERS,
+                },
             }
         case ChaincodeServer():
             return {

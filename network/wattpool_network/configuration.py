@@ -94,6 +94,15 @@ def tls_hosts(organisation: Organisation, name: str) -> list[str]:
     return list(dict.fromkeys((organisation.host, name, "localhost", "127.0.0.1")))
 
 
+def node_environment(home: str) -> dict[str, str]:
+    """Return what tells an orderer or a peer where its configuration is; all else stands there but what it logs."""
+    return {
+        "FABRIC_CFG_PATH": home,
+        # A line for each call would be most of what a busy peer writes.
+        "FABRIC_LOGGING_SPEC": "info:comm.grpc.server=warning",
+    }
+
+
 def node_ous() -> dict[str, Any]:
     """Return config.yaml of an MSP: the OU in a certificate tells the role of its holder."""
     return {

@@ -7,18 +7,20 @@ is asked for, and every secret follows from the registrar's password.
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fabric_gateway.ca import CaClient, CaCode, CaError, CaRefused, CaSession, certificate_request
+from fabric_gateway.ca import Attribute, CaClient, CaCode, CaError, CaRefused, CaSession, certificate_request
 from fabric_gateway.ca.client import TLS_PROFILE
 from fabric_gateway.connection import Tls
 from fabric_gateway.identity import Identity, PrivateKeySigner
+from wattpool_chaincode.organisations import OPERATOR_ATTRIBUTES
 from wattpool_network import configuration
 from wattpool_network.commands import write_yaml
 from wattpool_network.configuration import CA, REGISTRAR, TLS_CA
@@ -52,7 +54,8 @@ def enrol(topology: Topology, authority: Authority, layout: Layout) -> None:
     tls = _Office(authority=authority, layout=layout, name=TLS_CA)
     try:
         for name in ("admin", "client"):
-            people.enrol(name, role=name, directory=layout.user(organisation, name) / "msp")
+            directory = layout.user(organisation, name) / "msp"
+            people.enrol(name, role=name, directory=directory, attributes=OPERATOR_ATTRIBUTES)
         tls.enrol("admin", role="admin", directory=layout.user(organisation, "admin") / "tls")
         for node, role in _nodes(topology, organisation):
             people.enrol(node.name, role=role, directory=layout.home(node) / "msp")
@@ -92,13 +95,21 @@ class _Office:
     layout: Layout
     name: str
 
-    def enrol(self, name: str, *, role: str, directory: Path) -> None:
-        """Have `name` certified; its key and certificate are below `directory`."""
+    def enrol(
+        self, name: str, *, role: str, directory: Path, attributes: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """Have `name` certified, with `attributes`; its key and certificate are below `directory`."""
         if self._certificate(directory).exists():
             return
         secret = hmac.new(_password(self._home).encode(), name.encode(), hashlib.sha256).hexdigest()
         try:
-            self.registrar.register(name, type=role, secret=secret, max_enrollments=_UNLIMITED)
+            self.registrar.register(
+                name,
+                type=role,
+                secret=secret,
+                attributes=[Attribute(name=key, value=value, is_certified=True) for key, value in attributes.items()],
+                max_enrollments=_UNLIMITED,
+            )
         except CaRefused as error:
             if error.code is not CaCode.ALREADY_REGISTERED:
                 raise

@@ -25,11 +25,19 @@ class Layout:
     def lock(self) -> Path:
         return self.root / "lock"
 
+    @property
+    def pids(self) -> Path:
+        return self.root / "run"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
     def pid(self, node: Node) -> Path:
-        return self.root / "run" / f"{node.name}.pid"
+        return self.pids / f"{node.name}.pid"
 
     def log(self, node: Node) -> Path:
-        return self.root / "logs" / f"{node.name}.log"
+        return self.logs / f"{node.name}.log"
 
     def organisation(self, organisation: Organisation) -> Path:
         return self.root / "organisations" / organisation.name

@@ -125,6 +125,9 @@ class Network:
         with self.locked():
             for kind in (ChaincodeServer, Peer, Orderer, Authority):
                 self.nodes.stop(node for node in self.topology.nodes if isinstance(node, kind))
+            # An upgrade or a joining that was cut off leaves nodes that the stored topology does not know yet.
+            for process in self._processes():
+                process.stop()
             if wipe:
                 shutil.rmtree(self.layout.root)
 
@@ -149,6 +152,11 @@ class Network:
         unfinished = self.layout.topology.with_suffix(".new")
         unfinished.write_text(data.to_json(self.topology))
         unfinished.rename(self.layout.topology)
+
+    def _processes(self) -> Iterator[Process]:
+        """Yield all processes ever started here."""
+        for pid_file in sorted(self.layout.pids.glob("*.pid")):
+            yield Process(name=pid_file.stem, pid_file=pid_file, log=self.layout.logs / f"{pid_file.stem}.log")
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -115,9 +115,9 @@ class Nodes:
             case Authority():
                 return (binaries.ca_server, "start", "--home", f"{home}/{configuration.CA}"), {}
             case Orderer():
-                return (binaries.orderer,), {"FABRIC_CFG_PATH": home}
+                return (binaries.orderer,), configuration.node_environment(home)
             case Peer():
-                return (binaries.peer, "node", "start"), {"FABRIC_CFG_PATH": home}
+                return (binaries.peer, "node", "start"), configuration.node_environment(home)
             case ChaincodeServer():
                 return node.chaincode.command, package.environment(node)
 

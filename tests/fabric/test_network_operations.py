@@ -146,6 +146,22 @@ def test_a_chaincode_is_upgraded_under_load(network: Network) -> None:
         upgrade(again, "gas", command=EXAMPLE, version="2")
 
 
+def test_an_upgrade_cut_off_leaves_the_old_version_at_work_and_can_be_given_again(network: Network) -> None:
+    version = str(network.channel("contract").chaincodes[0].sequence + 1)
+
+    def cut_off(step: str) -> None:
+        if step == "discovery":
+            raise NetworkError("cut off")
+
+    with pytest.raises(NetworkError, match="cut off"):
+        upgrade(network, "contract", command=EXAMPLE, version=version, report=cut_off)
+    network.down()
+    assert all(Network.open(network.layout.root).nodes.process(node).pid is None for node in network.topology.nodes)
+    network.up()
+    upgraded = upgrade(network, "contract", command=EXAMPLE, version=version)
+    peer_cli.invoke(upgraded, "contract", "create", f"upgraded-{version}", "1")
+
+
 def test_an_organisation_joins_and_another_leaves_under_load(network: Network) -> None:
     with load(network) as acknowledged:
         joined = membership.add(network, name="auditor", msp_id="AuditorMSP")

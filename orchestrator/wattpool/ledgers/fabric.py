@@ -1,17 +1,15 @@
 """The ledger on Hyperledger Fabric: each organisation's client talks to its own peer's Gateway."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
-import yaml
 from fabric_protos.common import common_pb2, ledger_pb2
 from fabric_protos.peer import chaincode_event_pb2, proposal_pb2, proposal_response_pb2, transaction_pb2
 
-from fabric_gateway import FabricError, GatewayError, Identity, PrivateKeySigner, Tls, ValidationCode
-from fabric_gateway.blocking import Connection, Gateway, SubmittedTransaction
+from fabric_gateway import FabricError, GatewayError, Identity, PrivateKeySigner, Tls, ValidationCode, blocking
+from fabric_gateway.blocking import Gateway, SubmittedTransaction
 from wattpool.bad_input import BadInput
 from wattpool.ledgers.block import Code
 from wattpool.ledgers.port import (
@@ -25,63 +23,45 @@ from wattpool.ledgers.port import (
     LedgerError,
     Tip,
 )
+from wattpool_network import connection
+from wattpool_network.connection import Connection
+from wattpool_network.errors import MalformedConnection
 
 Answer = TypeVar("Answer")
+# The identity of an organisation that submits for it.
+CLIENT = "client"
 # The system chaincode that answers questions about the chain itself.
 _QUERIES = "qscc"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Access:
-    """How an organisation's client reaches the network.
-
-    Attributes:
-        msp_id: of the organisation.
-        peer: "host:port" of its Gateway peer.
-        tls_root: PEM of the CA of its peers' TLS certificates.
-        certificate: PEM of the client.
-        key: PEM of the client's private key.
-    """
-
-    msp_id: str
-    peer: str
-    tls_root: bytes
-    certificate: bytes
-    key: bytes
-
-
-def read_connection(path: Path) -> list[Access]:
-    """Read a `connection.yaml`, as `wattpool network up` writes it; paths in it are relative to it.
+def read_connection(path: Path) -> Connection:
+    """Read a `connection.yaml`, as `wattpool network up` writes it.
 
     Raises:
         BadInput: naming the file and what is wrong with it.
     """
     try:
-        organisations = yaml.safe_load(path.read_bytes())["organisations"]
-        return [_access(path.parent, msp_id, stated) for msp_id, stated in sorted(organisations.items())]
-    except OSError as error:
-        raise BadInput(error.filename or str(path), None, f"cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise BadInput(str(path), _line(error), "is no YAML") from error
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise BadInput(str(path), None, f"has no entry {error}, or it is of another kind than expected") from error
+        return connection.read(path)
+    except MalformedConnection as error:
+        raise BadInput("--ledger", None, str(error)) from error
 
 
 class FabricLedger:
     """A `wattpool.ledgers.port.Ledger` of two channels; chaincode and channel have the same name."""
 
-    def __init__(self, accesses: list[Access]) -> None:
-        self._connections: dict[str, Connection] = {}
+    def __init__(self, network: Connection) -> None:
+        self._connections: list[blocking.Connection] = []
         self._gateways: dict[str, Gateway] = {}
-        for access in accesses:
-            connection = Connection(access.peer, tls=Tls(root_pem=access.tls_root))
-            self._connections[access.msp_id] = connection
-            identity = Identity(msp_id=access.msp_id, certificate_pem=access.certificate)
-            self._gateways[access.msp_id] = Gateway(connection, identity, PrivateKeySigner.load(access.key))
+        for msp_id, access in network.organisations.items():
+            peer = blocking.Connection(access.peers[0], tls=Tls(root_pem=access.tls_root.read_bytes()))
+            self._connections.append(peer)
+            client = access.identities[CLIENT]
+            identity = Identity(msp_id=msp_id, certificate_pem=client.certificate.read_bytes())
+            self._gateways[msp_id] = Gateway(peer, identity, PrivateKeySigner.load(client.key.read_bytes()))
 
     def close(self) -> None:
-        for connection in self._connections.values():
-            connection.close()
+        for peer in self._connections:
+            peer.close()
 
     def __enter__(self) -> Self:
         return self
@@ -211,19 +191,3 @@ def _event(header: common_pb2.ChannelHeader, data: bytes) -> chaincode_event_pb2
     response = proposal_response_pb2.ProposalResponsePayload.FromString(endorsed.proposal_response_payload)
     events = proposal_pb2.ChaincodeAction.FromString(response.extension).events
     return chaincode_event_pb2.ChaincodeEvent.FromString(events)
-
-
-def _access(directory: Path, msp_id: str, stated: Mapping[str, Any]) -> Access:
-    client = stated["identities"]["client"]
-    return Access(
-        msp_id=msp_id,
-        peer=stated["peers"][0],
-        tls_root=(directory / stated["tls_root"]).read_bytes(),
-        certificate=(directory / client["certificate"]).read_bytes(),
-        key=(directory / client["key"]).read_bytes(),
-    )
-
-
-def _line(error: yaml.YAMLError) -> int | None:
-    mark = getattr(error, "problem_mark", None)
-    return None if mark is None else mark.line + 1
