@@ -258,6 +258,13 @@ def peer_environment(layout: Layout, peer: Peer) -> dict[str, str]:
     }
 
 
+def write_whole(file: Path, text: str) -> None:
+    """Write a file that is there whole or as it was before."""
+    unfinished = file.with_suffix(".new")
+    unfinished.write_text(text)
+    unfinished.rename(file)
+
+
 def write_yaml(path: Path, value: Any) -> None:
     path.write_text(yaml.safe_dump(value, sort_keys=False, width=120))
 

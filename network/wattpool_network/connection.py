@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from wattpool_network.commands import write_whole
 from wattpool_network.configuration import CA, REGISTRAR
 from wattpool_network.errors import MalformedConnection
 from wattpool_network.layout import Layout
@@ -85,9 +86,7 @@ def write(file: Path, connection: Connection) -> None:
             for msp_id, access in connection.organisations.items()
         },
     }
-    unfinished = file.with_suffix(".new")
-    unfinished.write_text(yaml.safe_dump(value, sort_keys=False))
-    unfinished.rename(file)
+    write_whole(file, yaml.safe_dump(value, sort_keys=False))
 
 
 def read(file: Path) -> Connection:

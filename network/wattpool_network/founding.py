@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from wattpool_network import configuration, connection, enrolment, package, readiness
-from wattpool_network.commands import Commands, write_yaml
+from wattpool_network.commands import Commands, write_whole, write_yaml
 from wattpool_network.errors import CommandFailed, NotReady
 from wattpool_network.layout import Layout
 from wattpool_network.nodes import Nodes, each
-from wattpool_network.topology import ChaincodeServer, Channel, Node, Orderer, Peer, Topology
+from wattpool_network.topology import ChaincodeServer, Channel, Node, Orderer, Peer, Topology, to_json
 
 LEADER_DEADLINE_S = 60.0
 DISCOVERY_DEADLINE_S = 60.0
@@ -32,12 +32,13 @@ class Founding:
     commands: Commands
     report: Report
 
-    def run(self, *, is_founded: bool) -> None:
-        """Take all steps, or those alone that start the nodes of a network that `is_founded`.
+    def run(self) -> None:
+        """Take all steps, or those alone that start the nodes if the network was brought about before.
 
         Raises:
             NetworkError: whatever stands in the way.
         """
+        is_founded = self.is_founded()
         self.nodes.require_ports()
         self.report("certificate authorities")
         self.enrol()
@@ -53,7 +54,17 @@ class Founding:
             self._deploy()
         self.report("discovery")
         self._await_discovery()
+        self.conclude()
+
+    def is_founded(self) -> bool:
+        """Tell whether the network of this topology was brought about before, whether or not it runs."""
+        return self.layout.founded.exists() and self.layout.founded.read_text() == to_json(self.topology)
+
+    def conclude(self) -> None:
+        """Tell clients how the network is now, end nodes that belong to it no more, and write down that it is done."""
         connection.write(self.layout.connection, connection.of(self.topology, self.layout))
+        self.nodes.stop_others()
+        write_whole(self.layout.founded, to_json(self.topology))
 
     def enrol(self) -> None:
         """Start the authorities, and have them certify all nodes and people."""

@@ -18,8 +18,12 @@ class Layout:
 
     @property
     def connection(self) -> Path:
-        """Written last: where it is, the network was once complete."""
         return self.root / "connection.yaml"
+
+    @property
+    def founded(self) -> Path:
+        """The topology that was last brought about whole; another than the stored one is still to be."""
+        return self.root / "founded.json"
 
     @property
     def lock(self) -> Path:

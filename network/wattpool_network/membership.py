@@ -13,7 +13,7 @@ from fabric_protos.common import configtx_pb2
 from fabric_protos.orderer import configuration_pb2
 from fabric_protos.orderer.etcdraft import configuration_pb2 as etcdraft_pb2
 
-from wattpool_network import channel_config, connection
+from wattpool_network import channel_config
 from wattpool_network.commands import Commands
 from wattpool_network.errors import NetworkError
 from wattpool_network.founding import Founding, Report
@@ -31,7 +31,8 @@ def add(
     """Have an organisation with one peer join all channels, and return the network as it is then.
 
     Raises:
-        NetworkError: if it cannot join; what was achieved is kept, and the same call goes on from there.
+        NetworkError: if it cannot join; what was achieved is kept, and the same call, or once the channels know it
+            `up`, goes on from there.
     """
     slot = max(organisation.slot for organisation in network.topology.organisations) + 1
     joining = Organisation(name=name, msp_id=msp_id, slot=slot, host=host, orderers=0)
@@ -47,8 +48,8 @@ def add(
         for channel in network.topology.channels:
             edit = partial(_put, msp_id=msp_id, group=_definition(commands, channel, msp_id))
             channel_config.change(network.commands(), channel, edit, signers=_one_each(network.topology))
-        founding.run(is_founded=False)
         extended.store()
+        founding.run()
     return extended
 
 
@@ -74,8 +75,7 @@ def remove(network: Network, organisation: Organisation, *, report: Report = lam
             edit = partial(_drop, msp_id=organisation.msp_id)
             channel_config.change(commands, channel, edit, signers=_one_each(reduced.topology))
         reduced.store()
-        network.nodes.stop(node for node in network.topology.nodes if node.organisation == organisation)
-        connection.write(network.layout.connection, connection.of(reduced.topology, network.layout))
+        Founding(nodes=reduced.nodes, commands=commands, report=report).conclude()
     return reduced
 
 

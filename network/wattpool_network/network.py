@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from wattpool_network import topology as data
-from wattpool_network.commands import Binaries, Commands
+from wattpool_network.commands import Binaries, Commands, write_whole
 from wattpool_network.errors import NetworkError, StateBusy, StateMismatch
 from wattpool_network.founding import Founding, Report
 from wattpool_network.layout import Layout
@@ -106,12 +106,12 @@ class Network:
         self._claim()
         with self.locked():
             if not self.is_up():
-                founding = Founding(nodes=self.nodes, commands=commands, report=report)
-                founding.run(is_founded=self.layout.connection.exists())
+                Founding(nodes=self.nodes, commands=commands, report=report).run()
 
     def is_up(self) -> bool:
         """Tell whether the network is complete and every node is ready."""
-        return self.layout.connection.exists() and all(status.is_ready for status in self.nodes.status())
+        is_founded = Founding(nodes=self.nodes, commands=self.commands(), report=print).is_founded()
+        return is_founded and all(status.is_ready for status in self.nodes.status())
 
     def authority_of(self, organisation: data.Organisation) -> Authority:
         return next(one for one in self.topology.authorities if one.organisation == organisation)
@@ -125,9 +125,7 @@ class Network:
         with self.locked():
             for kind in (ChaincodeServer, Peer, Orderer, Authority):
                 self.nodes.stop(node for node in self.topology.nodes if isinstance(node, kind))
-            # An upgrade or a joining that was cut off leaves nodes that the stored topology does not know yet.
-            for process in self._processes():
-                process.stop()
+            self.nodes.stop_others()
             if wipe:
                 shutil.rmtree(self.layout.root)
 
@@ -149,14 +147,7 @@ class Network:
 
     def store(self) -> None:
         """Write down that the state directory holds this topology."""
-        unfinished = self.layout.topology.with_suffix(".new")
-        unfinished.write_text(data.to_json(self.topology))
-        unfinished.rename(self.layout.topology)
-
-    def _processes(self) -> Iterator[Process]:
-        """Yield all processes ever started here."""
-        for pid_file in sorted(self.layout.pids.glob("*.pid")):
-            yield Process(name=pid_file.stem, pid_file=pid_file, log=self.layout.logs / f"{pid_file.stem}.log")
+        write_whole(self.layout.topology, data.to_json(self.topology))
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -75,6 +75,13 @@ class Nodes:
         """End those nodes that run, and wait until they have."""
         each(lambda node: self.process(node).stop(), nodes)
 
+    def stop_others(self) -> None:
+        """End what was started here for another topology: versions and organisations of before, or given up."""
+        own = {node.name for node in self.topology.nodes}
+        for pid_file in sorted(self.layout.pids.glob("*.pid")):
+            if pid_file.stem not in own:
+                Process(name=pid_file.stem, pid_file=pid_file, log=self.layout.logs / f"{pid_file.stem}.log").stop()
+
     def restart(self, node: Node, binaries: Binaries) -> None:
         """Stop a node, start it again and wait until it is ready.
 

@@ -19,15 +19,20 @@ def upgrade(
     """Change a chaincode over to `version`, served by `command`, and return the network as it is then.
 
     Raises:
-        NetworkError: if there is no such chaincode, it has this version already, or something stands in the way;
-            then the old version goes on, and the same upgrade can be tried again.
+        NetworkError: if there is no such chaincode, it has this version already, or the new processes do not start;
+            then the old version goes on. Whatever else stands in the way, `up` completes the upgrade.
     """
     upgraded = network.with_topology(_upgraded(network.topology, name, command, version))
     commands = upgraded.commands()
     with network.locked():
-        Founding(nodes=upgraded.nodes, commands=commands, report=report).run(is_founded=False)
+        upgraded.nodes.require_ports()
+        try:
+            upgraded.nodes.start(upgraded.topology.chaincode_servers, commands.binaries)
+        except NetworkError:
+            network.nodes.stop_others()
+            raise
         upgraded.store()
-        network.nodes.stop(node for node in network.topology.nodes if node not in upgraded.topology.nodes)
+        Founding(nodes=upgraded.nodes, commands=commands, report=report).run()
     return upgraded
 
 

@@ -1,5 +1,6 @@
 """Operations on a real network, under load where a community would be at work meanwhile."""
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from cryptography import x509
 from fabric import peer_cli
 from fabric.founded import EXAMPLE
 from wattpool_network import backup, enrolment, membership, snapshot
-from wattpool_network.errors import NetworkError, StateMismatch
+from wattpool_network.errors import NetworkError, NodeFailed, StateMismatch
 from wattpool_network.network import Network
 from wattpool_network.renewal import renew_certificates
 from wattpool_network.revocation import push_crl
@@ -146,20 +147,28 @@ def test_a_chaincode_is_upgraded_under_load(network: Network) -> None:
         upgrade(again, "gas", command=EXAMPLE, version="2")
 
 
-def test_an_upgrade_cut_off_leaves_the_old_version_at_work_and_can_be_given_again(network: Network) -> None:
-    version = str(network.channel("contract").chaincodes[0].sequence + 1)
-
+def test_an_upgrade_that_was_cut_off_is_completed_by_up(network: Network) -> None:
     def cut_off(step: str) -> None:
         if step == "discovery":
             raise NetworkError("cut off")
 
     with pytest.raises(NetworkError, match="cut off"):
-        upgrade(network, "contract", command=EXAMPLE, version=version, report=cut_off)
-    network.down()
-    assert all(Network.open(network.layout.root).nodes.process(node).pid is None for node in network.topology.nodes)
-    network.up()
-    upgraded = upgrade(network, "contract", command=EXAMPLE, version=version)
-    peer_cli.invoke(upgraded, "contract", "create", f"upgraded-{version}", "1")
+        upgrade(network, "contract", command=EXAMPLE, version="2", report=cut_off)
+    Network.open(network.layout.root).down()
+    assert all(network.nodes.process(node).pid is None for node in network.topology.nodes)
+    upgraded = Network.open(network.layout.root)
+    upgraded.up()
+    assert upgraded.channel("contract").chaincodes[0].version == "2"
+    peer_cli.invoke(upgraded, "contract", "create", "upgraded", "1")
+
+
+def test_an_upgrade_to_a_chaincode_that_does_not_start_leaves_the_old_one_at_work(network: Network) -> None:
+    with pytest.raises(NodeFailed, match="no such rules"):
+        upgrade(network, "ledger", command=(sys.executable, "-c", "raise SystemExit('no such rules')"), version="9")
+    kept = Network.open(network.layout.root)
+    assert kept.topology == network.topology
+    assert kept.is_up()
+    peer_cli.invoke(kept, "ledger", "create", "still-there", "1")
 
 
 def test_an_organisation_joins_and_another_leaves_under_load(network: Network) -> None:

@@ -6,6 +6,8 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from fabric_protos.common import common_pb2, ledger_pb2
+from fabric_protos.ledger.rwset import rwset_pb2
+from fabric_protos.ledger.rwset.kvrwset import kv_rwset_pb2
 from fabric_protos.peer import chaincode_event_pb2, proposal_pb2, proposal_response_pb2, transaction_pb2
 
 from fabric_gateway import FabricError, GatewayError, Identity, PrivateKeySigner, Tls, ValidationCode, blocking
@@ -85,16 +87,17 @@ class FabricLedger:
 
     def events(self, channel: str, *, after: Checkpoint | None = None) -> Iterator[Event]:
         passed = after is None or after.transaction_id is None
-        for number, header, code, event in self._transactions(channel, 0 if after is None else after.block):
-            if passed and code == ValidationCode.VALID and event.event_name:
+        for one in self._transactions(channel, 0 if after is None else after.block):
+            event = one.event
+            if passed and one.is_valid and event.event_name:
                 yield Event(
                     channel=channel,
-                    block=number,
-                    transaction_id=header.tx_id,
+                    block=one.block,
+                    transaction_id=one.id,
                     name=event.event_name,
                     payload=event.payload,
                 )
-            passed = passed or (after is not None and header.tx_id == after.transaction_id)
+            passed = passed or (after is not None and one.id == after.transaction_id)
 
     def block(self, channel: str, number: int) -> common_pb2.Block:
         return common_pb2.Block.FromString(self._query(channel, "GetBlockByNumber", str(number)))
@@ -117,10 +120,19 @@ class FabricLedger:
         contract = self._any_gateway().network(channel).contract(_QUERIES)
         return _answered(lambda: contract.evaluate(function, channel, *arguments))
 
-    def _transactions(
-        self, channel: str, start: int
-    ) -> Iterator[tuple[int, common_pb2.ChannelHeader, int, chaincode_event_pb2.ChaincodeEvent]]:
-        """Yield block, header, validation code and event of all transactions up to the present tip."""
+    def state(self, channel: str) -> dict[str, bytes]:
+        """Return all public keys and values of a channel, as its blocks' valid write sets leave them."""
+        state: dict[str, bytes] = {}
+        for one in self._transactions(channel, 0):
+            for write in one.writes(channel):
+                if write.is_delete:
+                    state.pop(write.key, None)
+                else:
+                    state[write.key] = write.value
+        return state
+
+    def _transactions(self, channel: str, start: int) -> Iterator["_Transaction"]:
+        """Yield all transactions up to the present tip."""
         last = self.height(channel) - 1
         if start > last:
             return
@@ -129,8 +141,7 @@ class FabricLedger:
                 codes = block.metadata.metadata[common_pb2.TRANSACTIONS_FILTER]
                 for data, code in zip(block.data.data, codes, strict=True):
                     payload = common_pb2.Payload.FromString(common_pb2.Envelope.FromString(data).payload)
-                    header = common_pb2.ChannelHeader.FromString(payload.header.channel_header)
-                    yield block.header.number, header, code, _event(header, payload.data)
+                    yield _Transaction(block.header.number, code, payload)
 
     def _gateway(self, by: str) -> Gateway:
         gateway = self._gateways.get(by)
@@ -182,12 +193,31 @@ def _answered(call: Callable[[], Answer]) -> Answer:
         raise LedgerError(str(error)) from error
 
 
-def _event(header: common_pb2.ChannelHeader, data: bytes) -> chaincode_event_pb2.ChaincodeEvent:
-    """Return what a transaction emitted, empty if nothing (fabric protoutil/txutils.go)."""
-    if header.type != common_pb2.ENDORSER_TRANSACTION:
-        return chaincode_event_pb2.ChaincodeEvent()
-    action = transaction_pb2.Transaction.FromString(data).actions[0]
-    endorsed = transaction_pb2.ChaincodeActionPayload.FromString(action.payload).action
-    response = proposal_response_pb2.ProposalResponsePayload.FromString(endorsed.proposal_response_payload)
-    events = proposal_pb2.ChaincodeAction.FromString(response.extension).events
-    return chaincode_event_pb2.ChaincodeEvent.FromString(events)
+class _Transaction:
+    """One transaction of a block, read as far as it is asked (fabric protoutil/txutils.go)."""
+
+    def __init__(self, block: int, code: int, payload: common_pb2.Payload) -> None:
+        header = common_pb2.ChannelHeader.FromString(payload.header.channel_header)
+        self.block = block
+        self.id: str = header.tx_id
+        self.is_valid = code == ValidationCode.VALID
+        self._is_call = header.type == common_pb2.ENDORSER_TRANSACTION
+        self._data = payload.data
+
+    @property
+    def event(self) -> chaincode_event_pb2.ChaincodeEvent:
+        """What it emitted; empty if nothing."""
+        return chaincode_event_pb2.ChaincodeEvent.FromString(self._action().events if self._is_call else b"")
+
+    def writes(self, chaincode: str) -> Iterator[kv_rwset_pb2.KVWrite]:
+        """Yield what it wrote to a chaincode's public state, if it took effect."""
+        if self._is_call and self.is_valid:
+            for one in rwset_pb2.TxReadWriteSet.FromString(self._action().results).ns_rwset:
+                if one.namespace == chaincode:
+                    yield from kv_rwset_pb2.KVRWSet.FromString(one.rwset).writes
+
+    def _action(self) -> proposal_pb2.ChaincodeAction:
+        action = transaction_pb2.Transaction.FromString(self._data).actions[0]
+        endorsed = transaction_pb2.ChaincodeActionPayload.FromString(action.payload).action
+        response = proposal_response_pb2.ProposalResponsePayload.FromString(endorsed.proposal_response_payload)
+        return proposal_pb2.ChaincodeAction.FromString(response.extension)

@@ -1,0 +1,101 @@
+"""The same day on Fabric and on the embedded ledger: the same figures, the same world state."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fabric.founded import free_port_base
+from wattpool.ledgers.fabric import FabricLedger, read_connection
+from wattpool.ledgers.port import Call, Checkpoint, EndorseError, Ledger
+from wattpool.simulation.community import plan_for
+from wattpool.simulation.engine import CHAINCODES, Simulation, clock_for, open_ledger
+from wattpool.simulation.profiles import BUNDLED_DAY_START_UTC, read_profiles, select, to_periods
+from wattpool.simulation.report import summarise
+from wattpool.simulation.scenario import Scenario
+from wattpool_chaincode.organisations import AGGREGATOR, MEMBERS
+from wattpool_network.commands import Binaries
+from wattpool_network.community import community
+from wattpool_network.network import Network
+
+TWO_HOURS_S = 7_200
+# The first even hour of the day before the bundled week's best one.
+START_UTC = BUNDLED_DAY_START_UTC - 86_400 + 3_600
+
+
+@pytest.fixture(scope="module")
+def on_fabric(fabric: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FabricLedger]:  # noqa: ARG001 -- skips
+    network = Network(tmp_path_factory.mktemp("community") / "state", community(port_base=free_port_base()))
+    try:
+        network.up()
+        with FabricLedger(read_connection(network.layout.connection)) as ledger:
+            yield ledger
+    finally:
+        Network.open(network.layout.root).down(wipe=True)
+
+
+@pytest.fixture(scope="module")
+def day() -> Scenario:
+    profiles = to_periods(select(read_profiles(), start_utc=START_UTC, days=1), TWO_HOURS_S)
+    plan = plan_for(None, profiles.households)
+    return Scenario(profiles=profiles, plan=plan, mechanism="pool", forecast="last", seed=1)
+
+
+def run(day: Scenario, ledger: Ledger) -> dict[str, Any]:
+    simulation = Simulation(day, ledger, clock_for(day))
+    for _ in simulation.run():
+        pass
+    return summarise(simulation)
+
+
+@pytest.fixture(scope="module")
+def figures(day: Scenario, on_fabric: FabricLedger) -> dict[str, Any]:
+    """The day, run on Fabric."""
+    return run(day, on_fabric)
+
+
+def test_a_day_leaves_the_same_figures_and_world_state_on_both_ledgers(
+    day: Scenario, on_fabric: FabricLedger, figures: dict[str, Any], tmp_path: Path
+) -> None:
+    with open_ledger(tmp_path / "ledger", day, clock_for(day)) as embedded:
+        assert run(day, embedded) == figures
+        assert figures["traded_wh"] > 0
+        for channel in CHAINCODES:
+            assert on_fabric.state(channel) == dict(embedded.state(channel))
+
+
+def test_both_ledgers_tell_the_same_events_from_any_checkpoint(
+    day: Scenario, on_fabric: FabricLedger, figures: dict[str, Any], tmp_path: Path
+) -> None:
+    with open_ledger(tmp_path / "ledger", day, clock_for(day)) as embedded:
+        assert run(day, embedded) == figures
+        told = [(event.name, event.payload) for event in embedded.events("ledger")]
+    events = list(on_fabric.events("ledger"))
+    assert sorted((event.name, event.payload) for event in events) == sorted(told)
+    seen = events[len(events) // 2]
+    after = Checkpoint(block=seen.block, transaction_id=seen.transaction_id)
+    assert list(on_fabric.events("ledger", after=after)) == events[len(events) // 2 + 1 :]
+    assert on_fabric.tip("ledger").blocks == on_fabric.height("ledger")
+
+
+@pytest.mark.parametrize(
+    ("by", "function", "argument", "reason"),
+    [
+        (AGGREGATOR, "nonsense", b"{}", "function_unknown"),
+        (AGGREGATOR, "close", b"{ }", "argument_malformed"),
+        (AGGREGATOR, "close", b'{"period":900}', "period_unknown"),
+        (MEMBERS, "buy", b'{"amount_ut":1,"party":"' + b"a" * 40 + b'","reference":"r"}', "not_authorised"),
+        # Refused by the contract chain, which the ledger chain asks.
+        (AGGREGATOR, "buy", b'{"amount_ut":1,"party":"' + b"a" * 40 + b'","reference":"r"}', "party_unknown"),
+    ],
+)
+@pytest.mark.usefixtures("figures")
+def test_a_refusal_is_named_and_nothing_is_on_the_ledger(
+    on_fabric: FabricLedger, by: str, function: str, argument: bytes, reason: str
+) -> None:
+    before = on_fabric.height("ledger")
+    with pytest.raises(EndorseError) as refused:
+        on_fabric.submit(Call(channel="ledger", function=function, argument=argument), by=by)
+    assert refused.value.reason == reason
+    assert on_fabric.height("ledger") == before
