@@ -21,7 +21,7 @@ from wattpool_network.network import Network
 from wattpool_network.renewal import renew_certificates
 from wattpool_network.revocation import push_crl
 from wattpool_network.snapshot import take as take_snapshot
-from wattpool_network.topology import Consensus
+from wattpool_network.topology import Consensus, Fabric
 from wattpool_network.upgrade import upgrade as upgrade_chaincode
 
 BAD_INPUT_STATUS = 2
@@ -64,15 +64,16 @@ def _one_sentence(command: Callable[Words, None]) -> Callable[Words, None]:
 
 @app.command()
 @_one_sentence
-def up(
+def up(  # noqa: PLR0913, PLR0917 -- the options of one command
     state: State,
     chaincode: Annotated[str | None, typer.Option(help="Command of a chaincode process; default: Wattpool's.")] = None,
     orderers: Annotated[int | None, typer.Option(help="How many, spread over the organisations; default: 3.")] = None,
     consensus: Annotated[Consensus | None, typer.Option(help="How orderers agree; default: raft.")] = None,
     ports: Annotated[int | None, typer.Option(help="The first of 300 ports; default: 7000.")] = None,
+    fabric: Annotated[Fabric | None, typer.Option(help="The oldest version of Fabric among nodes; default: 3.")] = None,
 ) -> None:
     """Found a network, or start what does not run of the one that is there; all is ready when it returns."""
-    is_plain = all(option is None for option in (chaincode, orderers, consensus, ports))
+    is_plain = all(option is None for option in (chaincode, orderers, consensus, ports, fabric))
     if is_plain and Network.is_in(state):
         network = Network.open(state)
     else:
@@ -81,6 +82,7 @@ def up(
             orderers=3 if orderers is None else orderers,
             consensus=consensus or Consensus.RAFT,
             port_base=7000 if ports is None else ports,
+            fabric=fabric or Fabric.V3,
         )
         network = Network(state, topology)
     network.up(report=_stopwatch())

@@ -4,7 +4,7 @@ import sys
 
 from wattpool_chaincode.context import Policy
 from wattpool_chaincode.organisations import AGGREGATOR, DSO, MEMBERS, TWO_OF_THREE
-from wattpool_network.topology import Chaincode, Channel, Collection, Consensus, Organisation, Topology
+from wattpool_network.topology import Chaincode, Channel, Collection, Consensus, Fabric, Organisation, Topology
 
 # Serves the chaincode whose name follows.
 WATTPOOL = (sys.executable, "-m", "wattpool_chaincode.fabric")
@@ -21,6 +21,7 @@ def community(
     orderers: int = 3,
     consensus: Consensus = Consensus.RAFT,
     port_base: int = 7000,
+    fabric: Fabric = Fabric.V3,
 ) -> Topology:
     """Return the topology of a community on one machine.
 
@@ -29,6 +30,7 @@ def community(
         orderers: how many, spread over the organisations in turn.
         consensus: how they agree.
         port_base: the first of the ports used.
+        fabric: the oldest version of Fabric among the nodes.
 
     Raises:
         InvalidTopology: if it cannot be a network.
@@ -46,6 +48,7 @@ def community(
         ),
         port_base=port_base,
         consensus=consensus,
+        fabric=fabric,
     )
 
 

@@ -12,6 +12,7 @@ from wattpool_network.topology import (
     Chaincode,
     Collection,
     Consensus,
+    Fabric,
     Orderer,
     Organisation,
     Peer,
@@ -27,6 +28,11 @@ _YEAR = 8_760
 _ROOT_LIFETIME = f"{20 * _YEAR}h"
 _CERTIFICATE_LIFETIME = f"{_YEAR}h"
 _RAFT_ELECTION_TICKS = 10
+# A peer checks what is named, and does not start with a name that it does not know: 2.5 has no time window.
+_AUTH_FILTERS = {
+    Fabric.V2_5: ("DefaultAuth", "ExpirationCheck"),
+    Fabric.V3: ("DefaultAuth", "ExpirationCheck", "TimeWindowCheck"),
+}
 
 
 def authority(authority: Authority, name: str, *, password: str, others: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -212,8 +218,7 @@ def peer(topology: Topology, peer: Peer, layout: Layout, *, builder: str) -> dic
             "deliveryclient": {"blockGossipEnabled": False, "reConnectBackoffThreshold": "10s"},
             "authentication": {"timewindow": f"{topology.time_window_s}s"},
             "handlers": {
-                # Without these three names the peer checks neither expiry nor the proposal's time.
-                "authFilters": [{"name": "DefaultAuth"}, {"name": "ExpirationCheck"}, {"name": "TimeWindowCheck"}],
+                "authFilters": [{"name": name} for name in _AUTH_FILTERS[topology.fabric]],
                 "decorators": [{"name": "DefaultDecorator"}],
                 "endorsers": {"escc": {"name": "DefaultEndorsement"}},
                 "validators": {"vscc": {"name": "DefaultValidation"}},
@@ -274,7 +279,7 @@ def channel(topology: Topology, layout: Layout) -> dict[str, Any]:
         "Profiles": {
             PROFILE: {
                 "Policies": policies,
-                "Capabilities": {topology.channel_capability: True},
+                "Capabilities": {topology.fabric.channel_capability: True},
                 "Orderer": {
                     "BatchTimeout": f"{topology.batch.timeout_ms}ms",
                     "BatchSize": {

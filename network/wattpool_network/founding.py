@@ -24,6 +24,12 @@ _NO_LEADER = "SERVICE_UNAVAILABLE"
 Report = Callable[[str], None]
 
 
+def is_founded(nodes: Nodes) -> bool:
+    """Tell whether the network of this topology was brought about before, whether or not it runs."""
+    file = nodes.layout.founded
+    return file.exists() and file.read_text() == to_json(nodes.topology)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Founding:
     """The steps to the network of a topology; `report` is told each as it begins."""
@@ -38,27 +44,23 @@ class Founding:
         Raises:
             NetworkError: whatever stands in the way.
         """
-        is_founded = self.is_founded()
+        founded = is_founded(self.nodes)
         self.nodes.require_ports()
         self.report("certificate authorities")
         self.enrol()
         self.report("orderers and peers")
         self._configure()
         self._start((*self.topology.orderers, *self.topology.peers))
-        if not is_founded:
+        if not founded:
             self.report("channels")
             self._join()
         self.report("chaincode")
         self._start(self.topology.chaincode_servers)
-        if not is_founded:
+        if not founded:
             self._deploy()
         self.report("discovery")
         self._await_discovery()
         self.conclude()
-
-    def is_founded(self) -> bool:
-        """Tell whether the network of this topology was brought about before, whether or not it runs."""
-        return self.layout.founded.exists() and self.layout.founded.read_text() == to_json(self.topology)
 
     def conclude(self) -> None:
         """Tell clients how the network is now, end nodes that belong to it no more, and write down that it is done."""

@@ -82,14 +82,10 @@ def remove(network: Network, organisation: Organisation, *, report: Report = lam
 def _without(topology: Topology, organisation: Organisation, left: tuple[Organisation, ...]) -> Topology:
     if organisation.orderers and topology.consensus is Consensus.BFT:
         raise NetworkError(f"{organisation.name} runs BFT orderers, which cannot leave")
-    for channel in topology.channels:
-        for chaincode in channel.chaincodes:
-            for collection in chaincode.collections:
-                if (
-                    organisation.msp_id in collection.members
-                    and len(collection.members) - 1 <= collection.required_peers
-                ):
-                    raise NetworkError(f"collection {collection.name} needs {organisation.name}")
+    for collection in topology.collections:
+        # An endorser of private data needs that many others who may hold it.
+        if len({one.msp_id for one in left} & set(collection.members)) <= collection.required_peers:
+            raise NetworkError(f"collection {collection.name} cannot be without {organisation.name}")
     return dataclasses.replace(topology, organisations=left)
 
 

@@ -15,7 +15,7 @@ from typing import Self
 from wattpool_network import topology as data
 from wattpool_network.commands import Binaries, Commands, write_whole
 from wattpool_network.errors import NetworkError, StateBusy, StateMismatch
-from wattpool_network.founding import Founding, Report
+from wattpool_network.founding import Founding, Report, is_founded
 from wattpool_network.layout import Layout
 from wattpool_network.nodes import Nodes
 from wattpool_network.process import Process
@@ -110,8 +110,7 @@ class Network:
 
     def is_up(self) -> bool:
         """Tell whether the network is complete and every node is ready."""
-        is_founded = Founding(nodes=self.nodes, commands=self.commands(), report=print).is_founded()
-        return is_founded and all(status.is_ready for status in self.nodes.status())
+        return is_founded(self.nodes) and all(status.is_ready for status in self.nodes.status())
 
     def authority_of(self, organisation: data.Organisation) -> Authority:
         return next(one for one in self.topology.authorities if one.organisation == organisation)

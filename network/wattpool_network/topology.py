@@ -33,6 +33,17 @@ class Consensus(StrEnum):
     BFT = "bft"
 
 
+class Fabric(StrEnum):
+    """A version of Fabric, by what its nodes are capable of."""
+
+    V2_5 = "2.5"
+    V3 = "3"
+
+    @property
+    def channel_capability(self) -> str:
+        return "V3_0" if self is Fabric.V3 else "V2_0"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Organisation:
     """One member of the network: its own authority, orderers, peers and chaincode processes on its own host.
@@ -202,7 +213,7 @@ class Topology:
         admins: who must sign a change of a channel's configuration.
         time_window_s: how far a proposal's time may be from the peer's clock.
         gateway_concurrency: how many Gateway calls a peer takes at a time.
-        channel_capability: V3_0, or V2_0 for nodes of Fabric 2.5.
+        fabric: the oldest version of Fabric among the nodes.
 
     Raises:
         InvalidTopology: if it cannot be a network.
@@ -218,7 +229,7 @@ class Topology:
     admins: str = "MAJORITY Admins"
     time_window_s: int = 900
     gateway_concurrency: int = 2500
-    channel_capability: str = "V3_0"
+    fabric: Fabric = Fabric.V3
 
     def __post_init__(self) -> None:
         for problem in self._problems():
@@ -320,8 +331,8 @@ class Topology:
             yield "there is no orderer"
         if self.consensus is Consensus.BFT and orderers < _MIN_BFT_ORDERERS:
             yield f"BFT needs at least {_MIN_BFT_ORDERERS} orderers to survive one that lies, not {orderers}"
-        if self.consensus is Consensus.BFT and self.channel_capability != "V3_0":
-            yield f"BFT needs the channel capability V3_0, not {self.channel_capability}"
+        if self.consensus is Consensus.BFT and self.fabric is not Fabric.V3:
+            yield f"BFT needs Fabric 3, not {self.fabric}"
         slots = [organisation.slot for organisation in self.organisations]
         yield from _repeated("slot", [str(slot) for slot in slots])
         yield from (f"slot {slot} is less than 0" for slot in slots if slot < 0)
@@ -349,6 +360,7 @@ def from_json(text: str) -> Topology:
                 "organisations": tuple(Organisation(**one) for one in value["organisations"]),
                 "channels": tuple(_channel(one) for one in value["channels"]),
                 "consensus": Consensus(value["consensus"]),
+                "fabric": Fabric(value["fabric"]),
                 "batch": Batch(**value["batch"]),
             }
         )

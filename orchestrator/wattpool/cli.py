@@ -102,6 +102,16 @@ def verify(ledger: Annotated[Path, typer.Argument(help="Directory of a ledger.")
     typer.echo("everything holds")
 
 
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def network(context: typer.Context) -> None:
+    """Found, run and look after a Hyperledger Fabric network."""
+    try:
+        from wattpool_network.cli import app as network_app  # noqa: PLC0415 -- an extra, and slow to import
+    except ModuleNotFoundError as error:
+        raise BadInput("network", None, f"needs the extra wattpool[fabric]: {error}") from error
+    network_app(context.args, prog_name="wattpool network")
+
+
 def main() -> None:
     """Run the command line; what is wrong with an input is one sentence on stderr and status 2."""
     try:

@@ -87,6 +87,7 @@ class Cycle:
         self._clock = clock
         # Only periods that an earlier cycle opened can be further than this one knows.
         self._inherited_utc: int = chain.evaluate("last_period", by=AGGREGATOR)["period"] or 0
+        self._last_seal: tuple[Period, str] | None = None
 
     def run(self, first: Period, last: Period, *, before_gate: Callable[[Period], None]) -> Iterator[Period]:
         """Take the periods from `first` to `last` through the market, and yield each one that is sealed.
@@ -137,7 +138,8 @@ class Cycle:
             for page in range(-(-self._community.slots // PAGE_SIZE)):
                 yield _step("settle", period=start_utc, page=page)
         result = yield _step("finalise", period=start_utc)
-        yield _step("seal", period=start_utc, seal=self._seal(period, result).to_json())
+        sealed = yield _step("seal", period=start_utc, seal=self._seal(period, result).to_json())
+        self._last_seal = (period, sealed["seal"])
 
     def _advance(self, ended: Period | None, *others: Stages) -> Iterator[Period]:
         """Book a period that has ended, if there is one, side by side with other stages."""
@@ -165,6 +167,12 @@ class Cycle:
             transient = {key(kind.raw, period.start_utc, chunk): data}
             yield _step(function, transient, period=period.start_utc, chunk=chunk)
 
+    def _seal_of(self, period: Period) -> str:
+        if self._last_seal is not None and self._last_seal[0] == period:
+            return self._last_seal[1]
+        state = self._chain.evaluate("period", by=AGGREGATOR, period=period.start_utc)
+        return str(state["seal"]["seal"]) if "seal" in state else NO_HASH
+
     def _send(self, step: Step) -> Sent:
         return self._chain.submit_async(step.function, by=AGGREGATOR, transient=step.transient, **step.argument)
 
@@ -176,7 +184,6 @@ class Cycle:
         return None if phase is None else Phase(phase)
 
     def _seal(self, period: Period, result: dict[str, Any]) -> Signed:
-        before = self._chain.evaluate("period", by=AGGREGATOR, period=period.previous.start_utc)
         seal_key = self._community.seal_key
         statement = Payload(
             kind="seal",
@@ -184,7 +191,7 @@ class Cycle:
             signer=payload.signer_id(signing.public_bytes(seal_key)),
             period_start_utc=period.start_utc,
             counter=period.start_utc // period.length_s,
-            content=seal_content(result, before["seal"]["seal"] if "seal" in before else NO_HASH),
+            content=seal_content(result, self._seal_of(period.previous)),
         )
         return payload.sign(statement, seal_key)
 

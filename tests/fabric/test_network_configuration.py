@@ -9,7 +9,7 @@ from pathlib import Path
 from wattpool_network import configuration, package
 from wattpool_network.community import community
 from wattpool_network.layout import Layout
-from wattpool_network.topology import Consensus
+from wattpool_network.topology import Consensus, Fabric
 
 COMMUNITY = community(command=("serve",), port_base=9000)
 LAYOUT = Layout(Path("/state"))
@@ -53,6 +53,14 @@ def test_a_peer_checks_expiry_and_the_time_window_and_does_without_docker() -> N
     assert core["peer"]["limits"]["concurrency"]["gatewayService"] == 77
     assert core["vm"]["endpoint"] == ""
     assert core["chaincode"]["externalBuilders"] == [{"name": "ccaas", "path": "/builder"}]
+
+
+def test_nodes_of_fabric_2_5_are_asked_for_nothing_that_they_lack() -> None:
+    topology = dataclasses.replace(COMMUNITY, fabric=Fabric.V2_5)
+    core = configuration.peer(topology, topology.peers[0], LAYOUT, builder="/builder")
+    assert [one["name"] for one in core["peer"]["handlers"]["authFilters"]] == ["DefaultAuth", "ExpirationCheck"]
+    profile = configuration.channel(topology, LAYOUT)["Profiles"][configuration.PROFILE]
+    assert profile["Capabilities"] == {"V2_0": True}
 
 
 def test_orderers_are_administered_with_certificates_of_the_tls_authority_alone() -> None:

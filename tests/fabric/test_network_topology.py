@@ -6,7 +6,7 @@ from wattpool_chaincode.context import Policy
 from wattpool_chaincode.organisations import METERING_FACTS, ORGANISATIONS
 from wattpool_network.community import community, signature_policy
 from wattpool_network.errors import InvalidTopology
-from wattpool_network.topology import Channel, Consensus, Organisation, Topology, from_json, to_json
+from wattpool_network.topology import Channel, Consensus, Fabric, Organisation, Topology, from_json, to_json
 
 COMMUNITY = community(command=("serve",))
 CONTRACT = COMMUNITY.channels[0].chaincodes[0]
@@ -64,7 +64,7 @@ def test_a_new_version_of_a_chaincode_listens_beside_the_old_one() -> None:
 
 
 def test_what_is_written_as_json_is_read_back() -> None:
-    topology = community(command=("serve", "--here"), orderers=4, consensus=Consensus.BFT)
+    topology = community(command=("serve", "--here"), orderers=4, consensus=Consensus.BFT, fabric=Fabric.V3)
     assert from_json(to_json(topology)) == topology
 
 
@@ -114,10 +114,10 @@ def test_a_topology_that_cannot_be_a_network_is_refused(changes: dict[str, objec
 
 
 def test_bft_needs_the_capability_that_brought_it() -> None:
-    with pytest.raises(InvalidTopology, match="V3_0"):
+    with pytest.raises(InvalidTopology, match="BFT needs Fabric 3"):
         Topology(
             organisations=(dataclasses.replace(ONE, orderers=4),),
             channels=COMMUNITY.channels,
             consensus=Consensus.BFT,
-            channel_capability="V2_0",
+            fabric=Fabric.V2_5,
         )

@@ -69,29 +69,25 @@ def _write(value: Any) -> bytes:
 def _check(values: Iterable[Any], levels: int) -> None:
     """Refuse what JSON would write as something else, or not at all; `levels` more may be nested."""
     for value in values:
-        if type(value) in _PLAIN:
-            continue
-        if isinstance(value, int):
+        kind = type(value)
+        if kind is int:
             if not -MAX_INTEGER <= value <= MAX_INTEGER:
                 raise NotCanonical("not canonical JSON: an integer beyond 64 bits")
-        elif isinstance(value, str):
-            continue
-        elif levels == 0:
-            raise NotCanonical(f"not canonical JSON: more than {MAX_DEPTH} levels")
-        else:
-            _check(_members(value), levels - 1)
+        elif kind not in _PLAIN and not isinstance(value, str):
+            if levels == 0:
+                raise NotCanonical(f"not canonical JSON: more than {MAX_DEPTH} levels")
+            _check(value if kind is list else _members(value), levels - 1)
 
 
 def _members(value: Any) -> Iterable[Any]:
-    """Return what a list or a dict holds, and refuse everything else."""
-    if isinstance(value, (list, tuple)):
-        return value
-    if not isinstance(value, dict):
-        raise NotCanonical(f"not canonical JSON: a {type(value).__name__}")
-    for key in value:
-        if not isinstance(key, str):
+    """Return what a tuple, a list or a dict holds, and refuse everything else."""
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
             raise NotCanonical("not canonical JSON: a key that is no text")
-    return value.values()
+        return value.values()
+    if not isinstance(value, (list, tuple)):
+        raise NotCanonical(f"not canonical JSON: a {type(value).__name__}")
+    return value
 
 
 def _refuse(text: str) -> Never:
