@@ -10,13 +10,12 @@ from tempfile import TemporaryDirectory
 
 from fabric_protos.common import common_pb2, configtx_pb2
 
-from wattpool_network.commands import Commands
+from wattpool_network.commands import COMMAND_POLL_S, Commands
 from wattpool_network.errors import CommandFailed, NotReady
 from wattpool_network.readiness import until
 from wattpool_network.topology import Channel, Peer
 
 DEADLINE_S = 60.0
-_POLL_S = 0.5
 _NO_CHANGE = "no differences detected"
 
 Edit = Callable[[configtx_pb2.ConfigGroup], None]
@@ -57,7 +56,7 @@ def change(commands: Commands, channel: Channel, edit: Edit, *, signers: Sequenc
         commands.submit_update(signers[0], channel, update)
     sequence = config.sequence + 1
     for peer in commands.topology.peers:
-        if not until(partial(_has, commands, channel, peer, sequence), deadline_s=DEADLINE_S, poll_s=_POLL_S):
+        if not until(partial(_has, commands, channel, peer, sequence), deadline_s=DEADLINE_S, poll_s=COMMAND_POLL_S):
             raise NotReady(f"{peer.name} having configuration {sequence} of channel {channel.name}", DEADLINE_S)
     return True
 

@@ -12,15 +12,21 @@ from typing import Any, Self
 import yaml
 
 from wattpool_network import configuration
-from wattpool_network.errors import BinaryMissing, CommandFailed
+from wattpool_network.errors import BinaryMissing, CommandFailed, NotReady
 from wattpool_network.layout import Layout
+from wattpool_network.readiness import until
 from wattpool_network.topology import Chaincode, ChaincodeServer, Channel, Orderer, Peer, Topology
 
 _PROGRAMS = ("peer", "orderer", "configtxgen", "configtxlator", "osnadmin", "fabric-ca-server", "discover")
 # A user's own settings for other networks would win over the configuration files.
 _FOREIGN = ("CORE_", "ORDERER_", "FABRIC_", "CONFIGTX_", "CHAINCODE_")
+LEADER_DEADLINE_S = 60.0
+# Asking through one of Fabric's programs costs a tenth of a second of processor time.
+COMMAND_POLL_S = 0.5
 _DEADLINE_S = 120
 _EVENT_TIMEOUT = "60s"
+# What an orderer answers that knows of no leader.
+_NO_LEADER = "SERVICE_UNAVAILABLE"
 _NOT_APPROVED = "could not fetch approved chaincode definition"
 
 
@@ -75,7 +81,8 @@ def environment() -> dict[str, str]:
 class Commands:
     """Fabric's programs for one network; each call acts as the admin of the organisation it concerns.
 
-    All raise `CommandFailed` if the program does, with the last line it printed.
+    All raise `CommandFailed` if the program does, with the line that tells why, and those that need an orderer raise
+    `NotReady` if there is no leader in time.
     """
 
     binaries: Binaries
@@ -141,14 +148,11 @@ class Commands:
 
     def approve(self, peer: Peer, server: ChaincodeServer, package_id: str) -> None:
         """Approve for the peer's organisation, and wait until the peer has that committed."""
-        self._peer(
+        self._ordered(
             peer,
-            "lifecycle",
-            "chaincode",
-            "approveformyorg",
-            *self._definition(server.channel, server.chaincode),
+            server.channel,
+            *("lifecycle", "chaincode", "approveformyorg", *self._definition(server.channel, server.chaincode)),
             *("--package-id", package_id, "--waitForEventTimeout", _EVENT_TIMEOUT),
-            *self._ordering(peer),
         )
 
     def commit(self, peers: Sequence[Peer], channel: Channel, chaincode: Chaincode) -> None:
@@ -158,10 +162,11 @@ class Commands:
             for peer in peers
             for option in ("--peerAddresses", peer.address, "--tlsRootCertFiles", self._tls_root(peer))
         ]
-        self._peer(
+        self._ordered(
             peers[0],
+            channel,
             *("lifecycle", "chaincode", "commit", *self._definition(channel, chaincode), *endorsers),
-            *("--waitForEventTimeout", _EVENT_TIMEOUT, *self._ordering(peers[0])),
+            *("--waitForEventTimeout", _EVENT_TIMEOUT),
         )
 
     def discovered(self, peer: Peer, channel: Channel) -> dict[str, set[str]]:
@@ -177,8 +182,11 @@ class Commands:
 
     def fetch_configuration(self, peer: Peer, channel: Channel, file: Path, *, from_peer: bool = False) -> None:
         """Write the channel's newest configuration block, as the orderers have it or as the peer does."""
-        ordering = () if from_peer else self._ordering(peer)
-        self._peer(peer, "channel", "fetch", "config", str(file), "--channelID", channel.name, *ordering)
+        words = ("channel", "fetch", "config", str(file), "--channelID", channel.name)
+        if from_peer:
+            self._peer(peer, *words)
+        else:
+            self._ordered(peer, channel, *words)
 
     def compute_update(self, channel: Channel, *, original: Path, updated: Path, output: Path) -> None:
         """Write what leads from one configuration of a channel to another."""
@@ -194,8 +202,7 @@ class Commands:
 
     def submit_update(self, peer: Peer, channel: Channel, file: Path) -> None:
         """Have an update ordered, which the organisation's admin signs too."""
-        ordering = self._ordering(peer)
-        self._peer(peer, "channel", "update", "--file", str(file), "--channelID", channel.name, *ordering)
+        self._ordered(peer, channel, "channel", "update", "--file", str(file), "--channelID", channel.name)
 
     def request_snapshot(self, peer: Peer, channel: Channel, block: int) -> None:
         """Have a peer write a snapshot of its state after `block`, which must not lie behind it."""
@@ -227,6 +234,22 @@ class Commands:
             *("--ca-file", str(self.layout.tls_root(orderer.organisation))),
             *("--client-cert", str(tls / "server.crt"), "--client-key", str(tls / "server.key"), *words),
         )
+
+    def _ordered(self, peer: Peer, channel: Channel, *words: str) -> None:
+        """Run what an orderer must take, again as long as the orderers have no leader and so take nothing."""
+        ordering = self._ordering(peer)
+
+        def is_taken() -> bool:
+            try:
+                self._peer(peer, *words, *ordering)
+            except CommandFailed as error:
+                if _NO_LEADER not in error.last_line:
+                    raise
+                return False
+            return True
+
+        if not until(is_taken, deadline_s=LEADER_DEADLINE_S, poll_s=COMMAND_POLL_S):
+            raise NotReady(f"a leader of channel {channel.name}", LEADER_DEADLINE_S)
 
     def _peer_json(self, peer: Peer, verb: str, *words: str) -> Any:
         return json.loads(self._peer(peer, "lifecycle", "chaincode", verb, *words, "--output", "json"))

@@ -8,18 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from wattpool_network import configuration, connection, enrolment, package, readiness
-from wattpool_network.commands import Commands, write_whole, write_yaml
+from wattpool_network.commands import COMMAND_POLL_S, Commands, write_whole, write_yaml
 from wattpool_network.errors import CommandFailed, NotReady
 from wattpool_network.layout import Layout
 from wattpool_network.nodes import Nodes, each
 from wattpool_network.topology import ChaincodeServer, Channel, Node, Orderer, Peer, Topology, to_json
 
-LEADER_DEADLINE_S = 60.0
 DISCOVERY_DEADLINE_S = 60.0
-# Asking through one of Fabric's programs costs a tenth of a second of processor time.
-_COMMAND_POLL_S = 0.5
-# What the orderers answer until they have a leader.
-_NO_LEADER = "SERVICE_UNAVAILABLE"
 
 Report = Callable[[str], None]
 
@@ -141,20 +136,8 @@ class Founding:
     def _approve(self, server: ChaincodeServer) -> None:
         peer = self.topology.peers_of(server.organisation)[0]
         package_id = package.id_of(server)
-
-        def is_ordered() -> bool:
-            try:
-                self.commands.approve(peer, server, package_id)
-            except CommandFailed as error:
-                if _NO_LEADER not in error.last_line:
-                    raise
-                return False
-            return True
-
-        if self.commands.approved_package(peer, server) == package_id:
-            return
-        if not readiness.until(is_ordered, deadline_s=LEADER_DEADLINE_S, poll_s=_COMMAND_POLL_S):
-            raise NotReady(f"a leader of channel {server.channel.name}", LEADER_DEADLINE_S)
+        if self.commands.approved_package(peer, server) != package_id:
+            self.commands.approve(peer, server, package_id)
 
     def _await_discovery(self) -> None:
         """Wait until every peer knows all others with their chaincode: before that, endorsers are not found."""
@@ -172,5 +155,5 @@ class Founding:
                 return False
             return all(chaincodes <= known.get(other.address, set()) for other in self.topology.peers)
 
-        if not readiness.until(is_complete, deadline_s=DISCOVERY_DEADLINE_S, poll_s=_COMMAND_POLL_S):
+        if not readiness.until(is_complete, deadline_s=DISCOVERY_DEADLINE_S, poll_s=COMMAND_POLL_S):
             raise NotReady(f"{peer.name} knowing all peers of channel {channel.name}", DISCOVERY_DEADLINE_S)

@@ -125,7 +125,9 @@ def test_a_package_imports_only_the_houses_it_may(package: str) -> None:
 def test_a_package_declares_what_it_imports(package: str) -> None:
     project = tomllib.loads((PACKAGES[package] / "pyproject.toml").read_text())["project"]
     extras = [extra for group in project.get("optional-dependencies", {}).values() for extra in group]
-    declared = {re.split("[>=<]", dependency)[0].replace("-", "_") for dependency in project["dependencies"] + extras}
+    declared = {
+        re.split(r"[>=<\[]", dependency)[0].replace("-", "_") for dependency in project["dependencies"] + extras
+    }
     imported = {name.partition(".")[0] for tree in modules(package).values() for name in imports(tree)}
     needed = {DISTRIBUTIONS.get(name, name) for name in imported - set(sys.stdlib_module_names) - {package}}
     assert needed <= declared
