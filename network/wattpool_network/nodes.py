@@ -113,7 +113,7 @@ class Nodes:
         if not readiness.until(is_settled, deadline_s=READY_DEADLINE_S):
             raise NotReady(f"{node.name} ready", READY_DEADLINE_S)
         if process.pid is None:
-            raise NodeFailed(node.name, process.log, process.last_line)
+            raise NodeFailed(node.name, process.log, process.last_words)
 
     def _command(self, node: Node, binaries: Binaries) -> tuple[tuple[str, ...], dict[str, str]]:
         """Return how a node is started, and its settings in the environment."""

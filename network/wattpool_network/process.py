@@ -6,6 +6,7 @@ from a process id that may have been given to another.
 
 import fcntl
 import os
+import re
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,6 +16,9 @@ from pathlib import Path
 from wattpool_network.readiness import until
 
 _LOG_TAIL_BYTES = 64 * 1024
+_LAST_LINES = 60
+_TELLING = re.compile(r"^panic: |^Error: | (PANI|FATA) ")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 STOP_DEADLINE_S = 30.0
 
 
@@ -87,10 +91,11 @@ class Process:
             until(lambda: not self._is_alive(pid), deadline_s=deadline_s)
 
     @property
-    def last_line(self) -> str:
-        """The last line that was logged."""
-        lines = self.tail(1)
-        return lines[0] if lines else ""
+    def last_words(self) -> str:
+        """The line of the log's end that tells why it ended: a Go program's panic stands above its stack."""
+        lines = [_COLOUR.sub("", line) for line in self.tail(_LAST_LINES)]
+        telling = [line for line in lines if _TELLING.search(line)]
+        return (telling or lines or [""])[-1]
 
     def tail(self, count: int) -> list[str]:
         """The last `count` lines of the log, of its last 64 KiB."""

@@ -1,18 +1,21 @@
 """What the tests of a network share: its topology, and how long its founding took."""
 
 import socket
+import subprocess
 import sys
 from dataclasses import dataclass
 
 import pytest
 
+from wattpool_network.commands import Binaries
 from wattpool_network.community import community
 from wattpool_network.network import Network
-from wattpool_network.topology import PORTS_PER_ORGANISATION, Topology
+from wattpool_network.topology import PORTS_PER_ORGANISATION, Fabric, Topology
 
 # The same chaincode serves both channels: a register of assets.
 EXAMPLE = (sys.executable, "-m", "fabric_shim.example")
-_PORTS = 3 * PORTS_PER_ORGANISATION
+# Three organisations, and one that joins.
+_PORTS = 4 * PORTS_PER_ORGANISATION
 # Below where systems give out ports by themselves.
 _FIRST_PORT, _LAST_PORT = 20_000, 32_000
 
@@ -26,15 +29,22 @@ class Founded:
 
 
 def free_port_base() -> int:
-    """Return the first of 300 ports that nothing uses."""
+    """Return the first of 400 ports that nothing uses."""
     for base in range(_FIRST_PORT, _LAST_PORT, _PORTS):
         if all(_is_free(port) for port in range(base, base + _PORTS)):
             return base
-    pytest.skip("no 300 ports in a row are free")
+    pytest.skip("no 400 ports in a row are free")
 
 
 def example_topology() -> Topology:
-    return community(command=EXAMPLE, port_base=free_port_base())
+    return community(command=EXAMPLE, port_base=free_port_base(), fabric=installed_fabric())
+
+
+def installed_fabric() -> Fabric:
+    """Return which version of Fabric is on this machine."""
+    words = [Binaries.find().peer, "version"]
+    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout  # noqa: S603 -- Fabric's program
+    return Fabric.V2_5 if "Version: v2." in said else Fabric.V3
 
 
 def _is_free(port: int) -> bool:

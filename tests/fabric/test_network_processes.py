@@ -72,6 +72,22 @@ def test_a_pid_left_by_a_dead_process_is_nobodys(process: Process) -> None:
     assert process.pid is None
 
 
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        ("", ""),
+        ("one\ntwo\n", "two"),
+        ("starting\npanic: no such filter\n\ngoroutine 1 [running]:\nmain.go:56\n", "panic: no such filter"),
+        ("\x1b[31m09:15 UTC PANI no listener\x1b[0m\nmain.main()\n", "09:15 UTC PANI no listener"),
+        ("Traceback (most recent call last):\nValueError: 3\n", "ValueError: 3"),
+    ],
+)
+def test_the_last_words_tell_why_a_process_ended(process: Process, log: str, words: str) -> None:
+    process.log.parent.mkdir()
+    process.log.write_text(log)
+    assert process.last_words == words
+
+
 def test_a_program_that_is_not_there_is_told(process: Process) -> None:
     with pytest.raises(FileNotFoundError):
         process.start(["/nowhere/program"], {})

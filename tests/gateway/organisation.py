@@ -76,8 +76,16 @@ class Organisation:
     ) -> x509.Certificate:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         builder = self._builder(subject, key.public_key(), is_expired=is_expired)
-        constraints = x509.BasicConstraints(ca=is_ca, path_length=None)
-        return builder.add_extension(constraints, critical=True).sign(self.key, hashes.SHA256())
+        # Without these Python 3.13 trusts no authority (ssl.VERIFY_X509_STRICT, RFC 5280).
+        builder = builder.add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
+        builder = builder.add_extension(_key_usage(is_ca=is_ca), critical=True)
+        identifier = (
+            x509.SubjectKeyIdentifier(self.key_identifier)
+            if is_ca
+            else x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        )
+        builder = builder.add_extension(identifier, critical=False)
+        return builder.sign(self.key, hashes.SHA256())
 
     def _builder(self, subject: x509.Name, key: Any, *, is_expired: bool) -> x509.CertificateBuilder:
         now = dt.datetime.now(dt.UTC)
@@ -101,3 +109,17 @@ def new_p384_key() -> ec.EllipticCurvePrivateKey:
 
 def new_ed25519_key() -> ed25519.Ed25519PrivateKey:
     return ed25519.Ed25519PrivateKey.generate()
+
+
+def _key_usage(*, is_ca: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=is_ca,
+        crl_sign=is_ca,
+        encipher_only=False,
+        decipher_only=False,
+    )
