@@ -1,5 +1,6 @@
 """The ledger on Hyperledger Fabric: each organisation's client talks to its own peer's Gateway."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +11,18 @@ from fabric_protos.ledger.rwset import rwset_pb2
 from fabric_protos.ledger.rwset.kvrwset import kv_rwset_pb2
 from fabric_protos.peer import chaincode_event_pb2, proposal_pb2, proposal_response_pb2, transaction_pb2
 
-from fabric_gateway import FabricError, GatewayError, Identity, PrivateKeySigner, Tls, ValidationCode, blocking
+from fabric_gateway import (
+    Backoff,
+    FabricError,
+    GatewayError,
+    Identity,
+    PrivateKeySigner,
+    Reason,
+    Tls,
+    ValidationCode,
+    blocking,
+)
+from fabric_gateway import EndorseError as FabricEndorseError
 from fabric_gateway.blocking import Gateway, SubmittedTransaction
 from wattpool.bad_input import BadInput
 from wattpool.ledgers.block import Code
@@ -30,6 +42,10 @@ from wattpool_network.connection import Connection
 from wattpool_network.errors import MalformedConnection
 
 Answer = TypeVar("Answer")
+# How long another organisation's peer may take to commit what one's own has, and how long a silent one is left alone.
+_ELSEWHERE_S = 5.0
+_SILENCE_S = 30.0
+_BEHIND = Backoff(first_s=0.2, longest_s=1.0, retries=8)
 # The identity of an organisation that submits for it.
 CLIENT = "client"
 # The system chaincode that answers questions about the chain itself.
@@ -54,6 +70,7 @@ class FabricLedger:
     def __init__(self, network: Connection) -> None:
         self._connections: list[blocking.Connection] = []
         self._gateways: dict[str, Gateway] = {}
+        self._silent_until_s: dict[str, float] = {}
         for msp_id, access in network.organisations.items():
             peer = blocking.Connection(access.peers[0], tls=Tls(root_pem=access.tls_root.read_bytes()))
             self._connections.append(peer)
@@ -78,8 +95,41 @@ class FabricLedger:
 
     def submit_async(self, call: Call, *, by: str) -> "Sent":
         contract = self._gateway(by).network(call.channel).contract(call.channel)
-        submitted = _answered(lambda: contract.submit_async(call.function, call.argument, transient=call.transient))
-        return Sent(call.channel, submitted)
+
+        def send() -> SubmittedTransaction:
+            return contract.submit_async(call.function, call.argument, transient=call.transient)
+
+        for pause_s in _BEHIND.pauses_s():
+            try:
+                return Sent(self, call.channel, by, send())
+            except FabricEndorseError as error:
+                if not self._is_someone_behind(call, by, error):
+                    raise _of_the_port(error) from error
+            time.sleep(pause_s)
+        return Sent(self, call.channel, by, _answered(send))
+
+    def await_elsewhere(self, channel: str, transaction_id: str, *, by: str) -> None:
+        """Return when the other organisations' peers have a transaction, too, so that the next call finds it there.
+
+        A peer that does not answer endorses nothing either; it is not waited for again for a while.
+        """
+        for msp_id, gateway in self._gateways.items():
+            if msp_id == by or time.monotonic() < self._silent_until_s.get(msp_id, 0):
+                continue
+            try:
+                gateway.network(channel).commit(transaction_id).status(timeout_s=_ELSEWHERE_S)
+            except GatewayError:
+                self._silent_until_s[msp_id] = time.monotonic() + _SILENCE_S
+
+    def _is_someone_behind(self, call: Call, by: str, error: GatewayError) -> bool:
+        """Tell whether endorsers disagree: one's own peer, which has all that one was told of, does not refuse."""
+        if error.reason is not Reason.CHAINCODE_REFUSED:
+            return error.reason is Reason.ENDORSEMENTS_DIFFER
+        try:
+            self.evaluate(call, by=by)
+        except LedgerError:
+            return False
+        return True
 
     def evaluate(self, call: Call, *, by: str) -> bytes:
         contract = self._gateway(by).network(call.channel).contract(call.channel)
@@ -157,8 +207,10 @@ class FabricLedger:
 class Sent:
     """A transaction that an orderer took."""
 
-    def __init__(self, channel: str, submitted: SubmittedTransaction) -> None:
+    def __init__(self, ledger: FabricLedger, channel: str, by: str, submitted: SubmittedTransaction) -> None:
+        self._ledger = ledger
         self._channel = channel
+        self._by = by
         self._submitted = submitted
 
     @property
@@ -175,6 +227,7 @@ class Sent:
             if status.code.name not in Code.__members__:
                 raise LedgerError(f"transaction {self.transaction_id} had no effect: {status.code.name}")
             raise CommitError(Code[status.code.name], transaction_id=self.transaction_id, block=status.block_number)
+        self._ledger.await_elsewhere(self._channel, self.transaction_id, by=self._by)
         return Commit(
             transaction_id=self.transaction_id, channel=self._channel, block=status.block_number, result=self.result
         )
@@ -184,13 +237,15 @@ def _answered(call: Callable[[], Answer]) -> Answer:
     """Return what `call` returns; a chaincode's refusal and Fabric's own errors become the port's."""
     try:
         return call()
-    except GatewayError as error:
-        if error.refusal is None:
-            raise LedgerError(str(error)) from error
-        reason, _, detail = error.refusal.message.partition(": ")
-        raise EndorseError(reason, detail) from error
     except FabricError as error:
-        raise LedgerError(str(error)) from error
+        raise _of_the_port(error) from error
+
+
+def _of_the_port(error: FabricError) -> LedgerError:
+    if not isinstance(error, GatewayError) or error.refusal is None:
+        return LedgerError(str(error))
+    reason, _, detail = error.refusal.message.partition(": ")
+    return EndorseError(reason, detail)
 
 
 class _Transaction:
