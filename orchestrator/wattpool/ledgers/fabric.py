@@ -45,7 +45,14 @@ Answer = TypeVar("Answer")
 # How long another organisation's peer may take to commit what one's own has, and how long a silent one is left alone.
 _ELSEWHERE_S = 5.0
 _SILENCE_S = 30.0
-_BEHIND = Backoff(first_s=0.2, longest_s=1.0, retries=8)
+# A peer or a chaincode that died is back, and known to be, within seconds if anybody looks after it.
+_PASSING = Backoff(first_s=0.2, longest_s=2.0, retries=20)
+_MAY_PASS = (
+    Reason.CHAINCODE_STOPPED,
+    Reason.ENDORSEMENTS_DIFFER,
+    Reason.POLICY_NOT_SATISFIABLE,
+    Reason.UNREACHABLE,
+)
 # The identity of an organisation that submits for it.
 CLIENT = "client"
 # The system chaincode that answers questions about the chain itself.
@@ -99,11 +106,11 @@ class FabricLedger:
         def send() -> SubmittedTransaction:
             return contract.submit_async(call.function, call.argument, transient=call.transient)
 
-        for pause_s in _BEHIND.pauses_s():
+        for pause_s in _PASSING.pauses_s():
             try:
                 return Sent(self, call.channel, by, send())
             except FabricEndorseError as error:
-                if not self._is_someone_behind(call, by, error):
+                if not self._may_pass(call, by, error):
                     raise _of_the_port(error) from error
             time.sleep(pause_s)
         return Sent(self, call.channel, by, _answered(send))
@@ -121,10 +128,13 @@ class FabricLedger:
             except GatewayError:
                 self._silent_until_s[msp_id] = time.monotonic() + _SILENCE_S
 
-    def _is_someone_behind(self, call: Call, by: str, error: GatewayError) -> bool:
-        """Tell whether endorsers disagree: one's own peer, which has all that one was told of, does not refuse."""
+    def _may_pass(self, call: Call, by: str, error: GatewayError) -> bool:
+        """Tell whether a failed endorsement is worth another try: nothing is on the ledger yet.
+
+        A refusal is, if one's own peer, which has all that one was told of, does not share it: another one is behind.
+        """
         if error.reason is not Reason.CHAINCODE_REFUSED:
-            return error.reason is Reason.ENDORSEMENTS_DIFFER
+            return error.reason in _MAY_PASS
         try:
             self.evaluate(call, by=by)
         except LedgerError:
