@@ -42,7 +42,7 @@ def decode(data: bytes) -> Any:
     except (ValueError, RecursionError) as error:
         raise NotCanonical(f"not canonical JSON: {error}") from error
     # Decoding leaves nothing else to refuse, and most documents are too short to hold either.
-    if _LONG_NUMBER.search(data) or data.count(b"[") + data.count(b"{") > MAX_DEPTH:
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH or _LONG_NUMBER.search(data):
         _check((value,), MAX_DEPTH)
     if _write(value) != data:
         raise NotCanonical("not canonical JSON: keys sorted and unique, no spaces, integers only")
