@@ -65,9 +65,10 @@ class Simulation:
 
     def run(self) -> Iterator[Period]:
         """Found the community if that is not done, run its periods from where the ledger stands, yield each sealed."""
-        if self._roster() is None:
-            found(self.contract, self.ledger, self.rules, self.scenario.plan, self.homes)
+        # The meters' process starts up while the community is founded.
         with HomesApart(self.scenario) as homes:
+            if self._roster() is None:
+                found(self.contract, self.ledger, self.rules, self.scenario.plan, self.homes)
             yield from self._run(homes)
 
     def _run(self, homes: HomesApart) -> Iterator[Period]:
