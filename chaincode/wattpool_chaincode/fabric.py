@@ -12,6 +12,7 @@ from enum import StrEnum
 from itertools import chain
 
 from fabric_shim import OutOf, Rejected, Response, SignedBy, Stub, serve
+from fabric_shim.response import ERROR_THRESHOLD
 from wattpool_chaincode.authentication import PayloadRefusal
 from wattpool_chaincode.chaincode import CallRefusal, Chaincode
 from wattpool_chaincode.context import Modification, Page, Policy, Submitter
@@ -22,7 +23,6 @@ from wattpool_chaincode.refusal import Refused
 
 CHAINCODES = {chaincode.name: chaincode for chaincode in (CONTRACT, LEDGER)}
 _NS_PER_S = 1_000_000_000
-_OK = 400
 # What the contract chain may refuse a query of the ledger chain with, by the name that stands in the message.
 _REASONS: Mapping[str, StrEnum] = {
     reason.value: reason for reason in chain(CallRefusal, ContractRefusal, PayloadRefusal)
@@ -89,7 +89,7 @@ class FabricContext:
 
     def query(self, channel: str, function: str, argument: bytes) -> bytes:
         response = self._stub.invoke_chaincode(channel, [function.encode(), argument], channel=channel)
-        if response.status < _OK:
+        if response.status < ERROR_THRESHOLD:
             return response.payload
         name, _, detail = response.message.partition(": ")
         reason = _REASONS.get(name)

@@ -11,6 +11,11 @@ from wattpool_chaincode.records import codec
 PAGE_SIZE = 500
 
 
+def page_count(slots: int) -> int:
+    """Return how many pages hold `slots` slots."""
+    return -(-slots // PAGE_SIZE)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One connection point that may trade.

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from wattpool.client import Chain, Sent
 from wattpool_chaincode.contract.rules import Rules
 from wattpool_chaincode.ledger.chunks import MAX_ITEMS, RECORDS, REQUESTS, Kind, encode_chunk
+from wattpool_chaincode.ledger.clearing import count_clear_pages
 from wattpool_chaincode.ledger.period import Phase, key
 from wattpool_chaincode.ledger.sealing import seal_content
 from wattpool_chaincode.organisations import AGGREGATOR
@@ -22,7 +23,7 @@ from wattpool_chaincode.records import payload, signing
 from wattpool_chaincode.records.ocmf import NO_HASH
 from wattpool_chaincode.records.payload import Payload, Signed
 from wattpool_chaincode.records.period import Period
-from wattpool_chaincode.roster import PAGE_SIZE
+from wattpool_chaincode.roster import page_count
 
 _ORDER = [None, *Phase]
 _NO_TRANSIENT: Mapping[str, bytes] = {}
@@ -123,8 +124,7 @@ class Cycle:
             requests = [request.to_json() for request in self._meters.requests(period)]
             yield from self._chunks("ingest", REQUESTS, period, requests)
         gate = yield _step("close", period=start_utc)
-        groups = len(gate["groups"])
-        for page in range(groups + (groups > 1)):
+        for page in range(count_clear_pages(gate)):
             yield _step("clear", period=start_utc, page=page)
         yield _step("activate", period=start_utc)
 
@@ -135,7 +135,7 @@ class Cycle:
         if not _reached(phase, Phase.SETTLING):
             yield from self._chunks("report", RECORDS, period, self._meters.records(period))
         if not _reached(phase, Phase.FINAL):
-            for page in range(-(-self._community.slots // PAGE_SIZE)):
+            for page in range(page_count(self._community.slots)):
                 yield _step("settle", period=start_utc, page=page)
         result = yield _step("finalise", period=start_utc)
         sealed = yield _step("seal", period=start_utc, seal=self._seal(period, result).to_json())

@@ -6,6 +6,7 @@ from typing import Any
 from wattpool_chaincode import fields
 from wattpool_chaincode.context import Context
 from wattpool_chaincode.contract.refusals import ContractRefusal
+from wattpool_chaincode.contract.registry import write_once
 from wattpool_chaincode.contract.rules import read_rules, require
 from wattpool_chaincode.organisations import DSO, METERING_FACTS
 from wattpool_chaincode.records import codec
@@ -35,16 +36,8 @@ def register_connection(context: Context, argument: dict[str, Any]) -> None:
     connection, _, _ = fields.read(argument, connection=fields.IDENTITY, feeder=fields.NAME, line_limit_w=POWER)
     require(context, DSO)
     read_rules(context)
-    key = _key(connection)
     value = codec.encode(asdict(Connection(**argument)))
-    stored = context.get(key)
-    if stored is not None:
-        if stored != value:
-            raise Refused(ContractRefusal.EXISTS_WITH_OTHER_CONTENT, connection)
-        return
-
-    context.put(key, value)
-    context.set_policy(key, METERING_FACTS)
+    write_once(context, _key(connection), value, identity=connection, policy=METERING_FACTS)
 
 
 def read_connection(context: Context, connection: str) -> Connection:

@@ -11,6 +11,7 @@ from wattpool_chaincode import fields
 from wattpool_chaincode.context import Context
 from wattpool_chaincode.contract.connection import read_connection
 from wattpool_chaincode.contract.refusals import ContractRefusal
+from wattpool_chaincode.contract.registry import write_once
 from wattpool_chaincode.contract.rules import read_rules, require
 from wattpool_chaincode.organisations import DSO, METERING_FACTS
 from wattpool_chaincode.records import codec
@@ -47,16 +48,7 @@ def register_metering_point(context: Context, argument: dict[str, Any]) -> None:
     require(context, DSO)
     read_rules(context)
     read_connection(context, connection)
-    key = _key(point)
-    value = codec.encode(argument)
-    stored = context.get(key)
-    if stored is not None:
-        if stored != value:
-            raise Refused(ContractRefusal.EXISTS_WITH_OTHER_CONTENT, point)
-        return
-
-    context.put(key, value)
-    context.set_policy(key, METERING_FACTS)
+    write_once(context, _key(point), codec.encode(argument), identity=point, policy=METERING_FACTS)
 
 
 def read_metering_point(context: Context, point: str) -> MeteringPoint:

@@ -66,15 +66,15 @@ def clear_page(context: Context, argument: dict[str, Any]) -> dict[str, int]:
     require_phase(state, Phase.CLOSED)
     gate = read_gate(context, start_utc)
     groups: list[list[str]] = gate["groups"]
-    if page >= _page_count(gate):
-        raise Refused(LedgerRefusal.PAGE_UNKNOWN, f"page {page}; the period has {_page_count(gate)}")
+    if page >= count_clear_pages(gate):
+        raise Refused(LedgerRefusal.PAGE_UNKNOWN, f"page {page}; the period has {count_clear_pages(gate)}")
     wishes = _read_wishes(context, state, gate["book"])
     if page < len(groups):
         cleared, left = _clear_feeders(state.roster.rules, wishes, groups[page])
     else:
         left = [wish for index, group in enumerate(groups) for wish in _left_by(context, state, wishes, index, group)]
         cleared = []
-    if page == _page_count(gate) - 1:
+    if page == count_clear_pages(gate) - 1:
         cleared += _clear(state.roster.rules, left, Level.COMMUNITY)
 
     matches = [_encode_match(level, match) for level, match in cleared]
@@ -94,7 +94,7 @@ def activate(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
         return read_deal(context, start_utc)
     require_phase(state, Phase.CLOSED)
     gate = read_gate(context, start_utc)
-    matches = _agreed(context, state, _page_count(gate))
+    matches = _agreed(context, state, count_clear_pages(gate))
     purses, counters = Pages(context, PURSE), Pages(context, COUNTER)
     escrow_ut = 0
     for match in matches:
@@ -107,7 +107,7 @@ def activate(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
     deal = {
         "agreed_wh": sum(match.energy_wh for match in matches),
         "escrow_ut": escrow_ut,
-        "pages": _page_count(gate),
+        "pages": count_clear_pages(gate),
         "trades": len(matches),
     }
 
@@ -129,6 +129,12 @@ def read_matches(context: Context, state: PeriodState) -> list[AgreedMatch]:
     return _agreed(context, state, read_deal(context, state.period.start_utc)["pages"])
 
 
+def count_clear_pages(gate: dict[str, Any]) -> int:
+    """Return how many pages a gate's book is cleared in."""
+    groups = len(gate["groups"])
+    return 1 if groups == 1 else groups + 1
+
+
 def fee_ut_per_kwh(rules: Rules, level: Level) -> int:
     """Return the local network fee of a level."""
     return rules.fee_feeder_ut_per_kwh if level is Level.FEEDER else rules.fee_community_ut_per_kwh
@@ -148,11 +154,6 @@ def _agreed(context: Context, state: PeriodState, pages: int) -> list[AgreedMatc
         for level, match in _read_page(context, state.period.start_utc, page)
         if match.energy_wh
     ]
-
-
-def _page_count(gate: dict[str, Any]) -> int:
-    groups = len(gate["groups"])
-    return 1 if groups == 1 else groups + 1
 
 
 def _read_book(context: Context, start_utc: int, digest: str) -> list[list[int]]:

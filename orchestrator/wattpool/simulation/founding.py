@@ -13,7 +13,7 @@ from wattpool_chaincode.contract.rules import Rules
 from wattpool_chaincode.organisations import AGGREGATOR, DSO
 from wattpool_chaincode.records import ocmf, payload, signing
 from wattpool_chaincode.records.payload import Payload, Signed
-from wattpool_chaincode.roster import PAGE_SIZE
+from wattpool_chaincode.roster import page_count
 
 
 def found(contract: Chain, ledger: Chain, rules: Rules, plan: CommunityPlan, homes: Sequence[Home]) -> None:
@@ -23,7 +23,7 @@ def found(contract: Chain, ledger: Chain, rules: Rules, plan: CommunityPlan, hom
         contract.submit("set_tariff", by=AGGREGATOR, name=name, **asdict(tariff))
     for home in homes:
         _admit(contract, rules.community, home)
-    for page in range(-(-len(homes) // PAGE_SIZE)):
+    for page in range(page_count(len(homes))):
         digest = contract.submit("publish_page", by=AGGREGATOR, page=page)["page"]
         ledger.submit("adopt_page", by=AGGREGATOR, page=digest)
     version = contract.submit("publish_roster", by=AGGREGATOR)["version"]

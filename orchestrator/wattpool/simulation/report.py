@@ -8,7 +8,7 @@ from wattpool.simulation.homes import Home
 from wattpool_chaincode.organisations import AGGREGATOR
 from wattpool_chaincode.records.period import Period
 from wattpool_chaincode.records.units import amount_ut
-from wattpool_chaincode.roster import PAGE_SIZE
+from wattpool_chaincode.roster import page_count
 from wattpool_meter.flows import Flows
 
 
@@ -108,7 +108,7 @@ def _read_periods(simulation: Simulation) -> tuple[dict[str, HouseholdFigures], 
     by_connection = {home.connection: home for home in simulation.homes}
     households = {home.name: HouseholdFigures() for home in simulation.homes}
     totals = dict.fromkeys(("periods", "traded_wh", "agreed_wh", "trades", "declined", "fees_ut", "escrow_ut"), 0)
-    pages = -(-len(simulation.homes) // PAGE_SIZE)
+    pages = page_count(len(simulation.homes))
     period = simulation.scenario.first
     while period <= simulation.scenario.last:
         state = simulation.ledger.evaluate("period", by=AGGREGATOR, period=period.start_utc)
