@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from dataclasses import dataclass
+from itertools import chain
 
 import pytest
 
@@ -33,7 +34,7 @@ def free_port_base() -> int:
     """Return the first of 400 ports that nothing uses; runs side by side begin to look at different places."""
     bases = range(_FIRST_PORT, _LAST_PORT - _PORTS, _PORTS)
     first = os.getpid() % len(bases)
-    for base in [*bases[first:], *bases[:first]]:
+    for base in chain(bases[first:], bases[:first]):
         if all(_is_free(port) for port in range(base, base + _PORTS)):
             return base
     pytest.skip("no 400 ports in a row are free")
