@@ -80,7 +80,7 @@ def test_every_change_is_linted_then_tested(tree: Path, tmp_path: Path) -> None:
     assert result.returncode == 0
     first, second, third, fourth = result.stdout.splitlines()
     assert (first, second, fourth) == ("ruff check", "ruff format --check", "pytest -m not long")
-    assert third.startswith("mypy chaincode meter-agent orchestrator tests")
+    assert third.startswith("mypy chaincode meter-agent network orchestrator tests")
 
 
 @pytest.mark.parametrize("failing", ["ruff", "mypy", "pytest"])
