@@ -1,4 +1,4 @@
-"""The command line: `wattpool simulate`, `wattpool verify`."""
+"""The command line of Wattpool."""
 
 import json
 import sys
@@ -16,6 +16,7 @@ from rich.table import Table
 
 from wattpool.bad_input import BadInput
 from wattpool.ledgers.port import Ledger, LedgerError
+from wattpool.receipts.cli import check_command, receipt_command, roots_command
 from wattpool.simulation.clock import SimulatedClock
 from wattpool.simulation.community import plan_for
 from wattpool.simulation.engine import CHAINCODES, Simulation, clock_for, open_ledger
@@ -100,6 +101,11 @@ def verify(ledger: Annotated[Path, typer.Argument(help="Directory of a ledger.")
         typer.echo(f"violation: {report.violation}", err=True)
         raise typer.Exit(VIOLATION_STATUS)
     typer.echo("everything holds")
+
+
+app.command("roots")(roots_command)
+app.command("receipt")(receipt_command)
+app.command("check")(check_command)
 
 
 @app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

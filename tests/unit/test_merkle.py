@@ -104,3 +104,18 @@ def test_there_is_no_path_for_a_leaf_outside_the_list(index: int) -> None:
 def test_a_path_of_another_shape_is_refused(path: list[bytes], what: str) -> None:
     with pytest.raises(ValueError, match=what):
         merkle.root_of_path(LEAVES[5], index=5, size=8, path=path)
+
+
+@pytest.mark.parametrize("size", range(20))
+@pytest.mark.parametrize("before", [0, 1, 6])
+def test_a_frontier_grows_to_the_root_of_all_leaves(before: int, size: int) -> None:
+    leaves = [b"%d" % number for number in range(size)]
+    frontier = merkle.Frontier().extended(leaves[:before]).extended(leaves[before:])
+    assert frontier.size == size
+    assert frontier.root == merkle.root(leaves)
+
+
+@pytest.mark.parametrize(("size", "peaks"), [(1, ()), (2, (bytes(32),) * 2), (-1, ()), (1, (bytes(31),))])
+def test_a_frontier_of_another_shape_is_refused(size: int, peaks: tuple[bytes, ...]) -> None:
+    with pytest.raises(ValueError, match="peak"):
+        merkle.Frontier(size=size, peaks=peaks)

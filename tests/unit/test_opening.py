@@ -118,9 +118,11 @@ def test_an_aborted_period_returns_all_escrow_and_trades_nothing(community: Comm
     community.report([community.record("ann", export_wh=500), community.record("bob", import_wh=300)])
     result = community.settle()
     assert {name: value for name, value in result.items() if name != "root"} == {
+        "clock": "simulated",
         "declined": 0,
         "fees_ut": 0,
         "paid_ut": 0,
+        "slots": 3,
         "traded_wh": 0,
         "trades": 0,
     }

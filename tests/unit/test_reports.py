@@ -356,3 +356,21 @@ def test_under_a_live_clock_records_come_after_delivery(time_utc: int, *, accept
         assert community.ledger("report", by=DSO, **chunk("record", [])) == {"count": 0, "refused": []}
     else:
         assert community.refusal("ledger", "report", **chunk("record", [])) is LedgerRefusal.TOO_EARLY
+
+
+def test_a_meters_record_is_told_by_its_hash(community: Community) -> None:
+    text = community.record("ann", export_wh=500)
+    community.report([text, "no record"])
+    assert community.ledger("reading", period=START, record=ocmf.read(text).hash) == {"record": text}
+
+
+READINGS_REFUSED: list[tuple[str, StrEnum]] = [
+    ("ann", CallRefusal.ARGUMENT_MALFORMED),
+    ("0" * 64, LedgerRefusal.RECORD_UNKNOWN),
+]
+
+
+@pytest.mark.parametrize(("digest", "reason"), READINGS_REFUSED)
+def test_a_record_that_is_not_there_is_refused_by_name(community: Community, digest: str, reason: StrEnum) -> None:
+    community.report([community.record("ann", export_wh=500)])
+    assert community.refusal("ledger", "reading", period=START, record=digest) is reason

@@ -3,25 +3,26 @@ from typing import Any
 
 import pytest
 
-from community import RULES, TARIFF, Community, Home, public_key_of, tariff, unfounded
+from community import FIRST, RULES, TARIFF, Community, Home, public_key_of, tariff, unfounded
 from wattpool_chaincode.chaincode import CallRefusal
 from wattpool_chaincode.contract.refusals import ContractRefusal
 from wattpool_chaincode.contract.rules import MAX_PRICE_UT_PER_KWH, Tariff
 from wattpool_chaincode.organisations import AGGREGATOR, DSO, MEMBERS, PRICES_AND_MONEY
 
-ANN = Home(name="ann")
+ANN, BOB = Home(name="ann"), Home(name="bob")
+SECOND = FIRST.next
 
 
 @pytest.fixture
 def community() -> Community:
-    return Community([ANN])
+    return Community([ANN, BOB])
 
 
 def test_founding_again_with_the_same_rules_changes_nothing(community: Community) -> None:
     before = community.snapshot()
     assert community.contract("found", **RULES) == {"version": 1}
     assert community.snapshot() == before
-    assert community.contract("rules", version=1) == RULES
+    assert community.contract("rules", version=1) == {"version": 1, "from_utc": 0, "rules": RULES}
 
 
 def test_only_aggregator_and_members_together_can_write_rules_and_tariffs(community: Community) -> None:
@@ -29,6 +30,51 @@ def test_only_aggregator_and_members_together_can_write_rules_and_tariffs(commun
     assert policies["rules/000001"] == policies["tariff/standard"] == PRICES_AND_MONEY
     community.contract("set_tariff", **tariff("standard", energy_ut_per_kwh=1))
     assert policies["tariff/standard"] == PRICES_AND_MONEY
+
+
+def vote(*, from_utc: int = SECOND.start_utc, **changes: Any) -> dict[str, Any]:
+    return {"from_utc": from_utc, "rules": {**RULES, **changes}}
+
+
+def agree(community: Community, **changes: Any) -> None:
+    for organisation in (MEMBERS, DSO):
+        community.contract("vote_rules", by=organisation, **vote(**changes))
+
+
+def test_rules_that_two_organisations_want_count_from_the_period_they_name(community: Community) -> None:
+    agree(community, fee_feeder_ut_per_kwh=0, from_utc=SECOND.start_utc)
+    community.publish()
+    for period, fees_ut in ((FIRST, 3_000), (SECOND, 0)):
+        result = community.run_period({"ann": 500, "bob": -300}, {"ann": (0, 500), "bob": (300, 0)}, period=period)
+        assert (result["traded_wh"], result["fees_ut"]) == (300, fees_ut)
+
+
+def test_rules_do_not_reach_periods_that_are_open(community: Community) -> None:
+    community.open(FIRST)
+    agree(community, fee_feeder_ut_per_kwh=0, from_utc=FIRST.start_utc)
+    community.publish()
+    community.ingest([community.request("ann", 500), community.request("bob", -300)])
+    community.fix()
+    community.report([community.record("ann", export_wh=500), community.record("bob", import_wh=300)])
+    assert community.settle()["fees_ut"] == 3_000
+
+
+def test_one_organisation_changes_no_rules_however_often_it_votes(community: Community) -> None:
+    for fee in (0, 1, 0):
+        said = community.contract("vote_rules", by=DSO, **vote(fee_feeder_ut_per_kwh=fee))
+        assert said == {"version": None, "votes": [DSO]}
+    assert community.contract("rules", version=0) == {"version": 1, "from_utc": 0, "rules": RULES}
+
+
+def test_votes_count_for_the_same_rules_from_the_same_period(community: Community) -> None:
+    community.contract("vote_rules", by=DSO, **vote(alpha_ut_per_kwh=1))
+    said = community.contract("vote_rules", by=MEMBERS, **vote(alpha_ut_per_kwh=1, from_utc=SECOND.next.start_utc))
+    assert said == {"version": None, "votes": [MEMBERS]}
+    said = community.contract("vote_rules", by=AGGREGATOR, **vote(alpha_ut_per_kwh=1))
+    assert said == {"version": 2, "votes": [AGGREGATOR, DSO]}
+    before = community.snapshot()
+    assert community.contract("vote_rules", by=MEMBERS, **vote(alpha_ut_per_kwh=1))["version"] == 2
+    assert community.snapshot() == before
 
 
 REFUSED: list[tuple[str, str, dict[str, Any], StrEnum]] = [
@@ -39,7 +85,13 @@ REFUSED: list[tuple[str, str, dict[str, Any], StrEnum]] = [
     ("set_tariff", DSO, {**tariff("standard"), "name": ""}, CallRefusal.ARGUMENT_MALFORMED),
     ("set_tariff", DSO, tariff("standard"), ContractRefusal.NOT_AUTHORISED),
     ("rules", DSO, {}, CallRefusal.ARGUMENT_MALFORMED),
-    ("rules", DSO, {"version": 0}, ContractRefusal.NOT_FOUNDED),
+    ("vote_rules", DSO, vote(fee_feeder_ut_per_kwh=-1, community="other", from_utc=1), CallRefusal.ARGUMENT_MALFORMED),
+    ("vote_rules", DSO, {"from_utc": 900, "rules": {}}, CallRefusal.ARGUMENT_MALFORMED),
+    ("vote_rules", DSO, vote(community="other", from_utc=0), ContractRefusal.RULES_FIXED),
+    ("vote_rules", DSO, vote(period_s=3_600), ContractRefusal.RULES_FIXED),
+    ("vote_rules", DSO, vote(clock="live"), ContractRefusal.RULES_FIXED),
+    ("vote_rules", DSO, vote(from_utc=0, mechanism="pool"), ContractRefusal.RULES_OUT_OF_ORDER),
+    ("vote_rules", DSO, vote(from_utc=SECOND.start_utc + 1), ContractRefusal.RULES_OUT_OF_ORDER),
     ("rules", DSO, {"version": 2}, ContractRefusal.NOT_FOUNDED),
 ]
 

@@ -95,3 +95,10 @@ def test_a_period_is_sealed_when_it_is_final_and_the_one_before_is_sealed() -> N
     seal = signed("seal", "seal", CONTENT, period=SECOND)
     refused = community.refusal("ledger", "seal", period=SECOND.start_utc, seal=seal)
     assert refused is LedgerRefusal.PREVIOUS_NOT_READY
+
+
+def test_the_transaction_that_sealed_a_period_is_told(community: Community) -> None:
+    sealed = community.ledger("sealed_by", period=FIRST.start_utc)
+    assert sealed["pages"] == 1
+    assert sealed["transaction"]
+    assert community.refusal("ledger", "sealed_by", period=SECOND.start_utc) is LedgerRefusal.TOO_EARLY

@@ -45,10 +45,12 @@ def test_each_party_pays_and_earns_what_was_measured(community: Community) -> No
     statements = community.ledger("statements", period=START, page=0)
     leaves = [bytes.fromhex(codec.content_id(codec.encode(statement))) for statement in statements]
     assert result == {
+        "clock": "simulated",
         "declined": 0,
         "fees_ut": 6_300,
         "paid_ut": 77_850,
         "root": merkle.root(leaves).hex(),
+        "slots": len(leaves),
         "traded_wh": 450,
         "trades": 2,
     }

@@ -1,12 +1,13 @@
 """The contract chain: rules, connection and metering points, parties, devices, the smart-meter contract, the roster."""
 
 from wattpool_chaincode.chaincode import Chaincode
+from wattpool_chaincode.contract.checkpoint import checkpoint, vote
 from wattpool_chaincode.contract.connection import register_connection
 from wattpool_chaincode.contract.device import approve_device, register_device
 from wattpool_chaincode.contract.metering_point import register_metering_point
 from wattpool_chaincode.contract.party import party, register_party
 from wattpool_chaincode.contract.roster import publish_page, publish_roster, roster, roster_page
-from wattpool_chaincode.contract.rules import found, rules, set_tariff
+from wattpool_chaincode.contract.rules import found, rules, set_tariff, vote_rules
 from wattpool_chaincode.contract.smart_meter import meter, update_meters
 from wattpool_chaincode.organisations import TWO_OF_THREE, require_operator
 
@@ -25,8 +26,11 @@ CONTRACT = Chaincode(
         "register_party": register_party,
         "set_tariff": set_tariff,
         "update_meters": update_meters,
+        "vote_checkpoint": vote,
+        "vote_rules": vote_rules,
     },
     queries={
+        "checkpoint": checkpoint,
         "meter": meter,
         "party": party,
         "roster": roster,

@@ -12,7 +12,7 @@ from wattpool_chaincode.contract.device import read_device, read_slots, slot_key
 from wattpool_chaincode.contract.metering_point import read_metering_point
 from wattpool_chaincode.contract.party import read_party
 from wattpool_chaincode.contract.refusals import ContractRefusal
-from wattpool_chaincode.contract.rules import read_rules, read_tariff
+from wattpool_chaincode.contract.rules import read_latest, read_rules, read_tariff, read_version
 from wattpool_chaincode.organisations import METERING_FACTS
 from wattpool_chaincode.records import codec
 from wattpool_chaincode.refusal import Refused
@@ -47,7 +47,7 @@ def publish_roster(context: Context, argument: dict[str, Any]) -> dict[str, int]
         Refused: argument_malformed, not_founded, page_missing.
     """
     fields.read(argument)
-    rules = read_rules(context)
+    rules = [read_version(context, version + 1).to_json() for version in range(read_latest(context))]
     slots = read_slots(context)
     pages = []
     for page in range(max(1, -(-slots // PAGE_SIZE))):
@@ -58,7 +58,7 @@ def publish_roster(context: Context, argument: dict[str, Any]) -> dict[str, int]
             raise Refused(ContractRefusal.PAGE_MISSING, f"page {page} is not published with its {expected} slots")
         pages.append(published["page"])
     latest = _latest(context)
-    roster = codec.encode({"pages": pages, "rules": codec.decode(rules.encode()), "slots": slots})
+    roster = codec.encode({"pages": pages, "rules": rules, "slots": slots})
     if latest and context.get(_roster_key(latest)) == roster:
         return {"version": latest}
 
@@ -71,7 +71,7 @@ def publish_roster(context: Context, argument: dict[str, Any]) -> dict[str, int]
 
 
 def roster(context: Context, argument: dict[str, Any]) -> Any:
-    """Return a version of the roster: hashes of its pages, number of slots, the rules.
+    """Return a version of the roster: hashes of its pages, number of slots, all versions of the rules.
 
     Raises:
         Refused: argument_malformed, roster_unknown.

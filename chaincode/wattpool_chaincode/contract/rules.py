@@ -1,6 +1,7 @@
 """The community's rules and tariffs: what every period is opened under.
 
-Rules are versioned and never changed in place; version 1 is set when the community is founded.
+Rules are versioned and never changed in place. Version 1 is set when the community is founded; each later one is voted
+for by two organisations and counts from the market period it names, for periods that are not open yet.
 """
 
 from dataclasses import asdict, dataclass
@@ -56,13 +57,6 @@ class Rules:
     report_due_s: int
     seal_key: str
 
-    def encode(self) -> bytes:
-        return codec.encode(asdict(self))
-
-    @classmethod
-    def decode(cls, data: bytes) -> "Rules":
-        return cls(**codec.load(data))
-
 
 @dataclass(frozen=True, kw_only=True)
 class Tariff:
@@ -88,6 +82,25 @@ class Tariff:
         return cls(**codec.load(data))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """Rules, and the start of the first market period that they hold for."""
+
+    from_utc: int
+    rules: Rules
+
+    def to_json(self) -> dict[str, Any]:
+        return {"from_utc": self.from_utc, "rules": asdict(self.rules)}
+
+    @classmethod
+    def from_json(cls, value: Any) -> "Version":
+        return cls(from_utc=value["from_utc"], rules=Rules(**value["rules"]))
+
+
+VOTES = 2
+LATEST_KEY = "rules-latest"
+# What a community is cannot be voted on: whose keys and periods they are would no longer be clear.
+FIXED = ("community", "period_s", "clock")
 CHECKS = {
     "community": fields.NAME,
     "period_s": PERIOD_LENGTH,
@@ -111,16 +124,57 @@ def found(context: Context, argument: dict[str, Any]) -> dict[str, int]:
     """
     fields.read(argument, **CHECKS)
     require(context, AGGREGATOR)
-    key = _rules_key(1)
-    stored = context.get(key)
+    stored = context.get(_rules_key(1))
+    first = Version(from_utc=0, rules=Rules(**argument))
     if stored is not None:
-        if stored != codec.encode(argument):
-            raise Refused(ContractRefusal.ALREADY_FOUNDED, f"as {Rules.decode(stored).community}")
+        known = Version.from_json(codec.load(stored))
+        if known != first:
+            raise Refused(ContractRefusal.ALREADY_FOUNDED, f"as {known.rules.community}")
         return {"version": 1}
 
-    context.put(key, codec.encode(argument))
-    context.set_policy(key, PRICES_AND_MONEY)
+    _write_version(context, 1, first)
     return {"version": 1}
+
+
+def vote_rules(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
+    """Vote for new `rules` from the period that starts at `from_utc`, in the name of the submitter's organisation.
+
+    A later vote of an organisation replaces its earlier one. Once two agree the rules are the next version; the roster
+    takes them to the ledger chain.
+
+    Returns:
+        `version`, once two agree, else null; and `votes`: MSP ids of those who want just this, sorted.
+
+    Raises:
+        Refused: argument_malformed, not_founded, rules_fixed, rules_out_of_order.
+    """
+    from_utc, changed = fields.read(argument, from_utc=fields.COUNT, rules=fields.OBJECT)
+    problem = fields.mismatch(changed, CHECKS)
+    if problem is not None:
+        raise Refused(CallRefusal.ARGUMENT_MALFORMED, f"rules: {problem}")
+    version = Version(from_utc=from_utc, rules=Rules(**changed))
+    latest = read_latest(context)
+    before = read_version(context, latest)
+    other = [name for name in FIXED if getattr(version.rules, name) != getattr(before.rules, name)]
+    if other:
+        raise Refused(ContractRefusal.RULES_FIXED, f"{', '.join(other)} cannot change")
+    if version == before:
+        return {"version": latest, "votes": []}
+    if from_utc <= before.from_utc or from_utc % version.rules.period_s:
+        raise Refused(
+            ContractRefusal.RULES_OUT_OF_ORDER,
+            f"from {from_utc}; the start of a period after {before.from_utc} was expected",
+        )
+    stored = context.get(_votes_key(latest + 1))
+    votes = {**({} if stored is None else codec.load(stored)), context.submitter.msp_id: version.to_json()}
+    agreed = sorted(name for name, vote in votes.items() if vote == version.to_json())
+
+    context.put(_votes_key(latest + 1), codec.encode(votes))
+    if len(agreed) < VOTES:
+        return {"version": None, "votes": agreed}
+    _write_version(context, latest + 1, version)
+    context.put(LATEST_KEY, codec.encode(latest + 1))
+    return {"version": latest + 1, "votes": agreed}
 
 
 def set_tariff(context: Context, argument: dict[str, Any]) -> None:
@@ -147,16 +201,26 @@ def set_tariff(context: Context, argument: dict[str, Any]) -> None:
 
 
 def rules(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
-    """Return one version of the rules, as first set.
+    """Return one version of the rules, the latest if `version` is 0: `version`, `from_utc`, `rules`.
 
     Raises:
         Refused: argument_malformed, not_founded.
     """
     (version,) = fields.read(argument, version=fields.COUNT)
-    return asdict(read_rules(context, version))
+    version = version or read_latest(context)
+    return {"version": version, **read_version(context, version).to_json()}
 
 
-def read_rules(context: Context, version: int = 1) -> Rules:
+def read_rules(context: Context) -> Rules:
+    """Return the rules that the community was founded with; what is `FIXED` in them holds for ever.
+
+    Raises:
+        Refused: not_founded.
+    """
+    return read_version(context, 1).rules
+
+
+def read_version(context: Context, version: int) -> Version:
     """Return a version of the rules.
 
     Raises:
@@ -165,7 +229,13 @@ def read_rules(context: Context, version: int = 1) -> Rules:
     stored = context.get(_rules_key(version))
     if stored is None:
         raise Refused(ContractRefusal.NOT_FOUNDED, f"there is no version {version} of the rules")
-    return Rules.decode(stored)
+    return Version.from_json(codec.load(stored))
+
+
+def read_latest(context: Context) -> int:
+    """Return the number of the latest version of the rules."""
+    stored = context.get(LATEST_KEY)
+    return 1 if stored is None else int(codec.load(stored))
 
 
 def read_tariff(context: Context, name: str) -> Tariff:
@@ -190,6 +260,15 @@ def require(context: Context, *organisations: str) -> None:
         raise Refused(
             ContractRefusal.NOT_AUTHORISED, f"{context.submitter.msp_id}; {' or '.join(organisations)} was expected"
         )
+
+
+def _write_version(context: Context, number: int, version: Version) -> None:
+    context.put(_rules_key(number), codec.encode(version.to_json()))
+    context.set_policy(_rules_key(number), PRICES_AND_MONEY)
+
+
+def _votes_key(version: int) -> str:
+    return f"rules-votes/{version:06}"
 
 
 def _rules_key(version: int) -> str:

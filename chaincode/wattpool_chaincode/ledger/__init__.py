@@ -4,10 +4,10 @@ from wattpool_chaincode.chaincode import Chaincode
 from wattpool_chaincode.ledger.clearing import activate, clear_page
 from wattpool_chaincode.ledger.gate import close_gate
 from wattpool_chaincode.ledger.opening import abort_period, last_period, open_period, period_state
-from wattpool_chaincode.ledger.reports import report
+from wattpool_chaincode.ledger.reports import reading, report
 from wattpool_chaincode.ledger.requests import ingest
 from wattpool_chaincode.ledger.roster import adopt_page, adopt_roster, roster_version
-from wattpool_chaincode.ledger.sealing import seal_period
+from wattpool_chaincode.ledger.sealing import seal_period, sealed_by
 from wattpool_chaincode.ledger.settling import finalise, settle_page, settled_page, statements
 from wattpool_chaincode.ledger.tokens import (
     buy_tokens,
@@ -50,7 +50,9 @@ LEDGER = Chaincode(
         "last_period": last_period,
         "period": period_state,
         "purse": purse,
+        "reading": reading,
         "roster": roster_version,
+        "sealed_by": sealed_by,
         "settled_page": settled_page,
         "statements": statements,
         "supply": supply,

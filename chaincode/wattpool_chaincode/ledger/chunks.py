@@ -100,6 +100,15 @@ def read_rows(context: Context, kind: Kind, start_utc: int, chunks: list[str]) -
     return found
 
 
+def read_items(context: Context, kind: Kind, start_utc: int, chunk: str) -> list[Any]:
+    """Return the raw items of a chunk, those that were refused among them."""
+    stored = context.get_private(COLLECTION, key(kind.raw, start_utc, chunk))
+    if stored is None:
+        raise RuntimeError(f"the private data of chunk {chunk} is not on this peer")
+    items: list[Any] = codec.load(stored)["items"]
+    return items
+
+
 def salt_of(chunks: list[Rows]) -> str:
     """Return a salt that nobody outside knows, for what is derived from several chunks."""
     return sha256("".join(rows.salt for rows in chunks).encode()).hexdigest()

@@ -70,12 +70,12 @@ def clear_page(context: Context, argument: dict[str, Any]) -> dict[str, int]:
         raise Refused(LedgerRefusal.PAGE_UNKNOWN, f"page {page}; the period has {count_clear_pages(gate)}")
     wishes = _read_wishes(context, state, gate["book"])
     if page < len(groups):
-        cleared, left = _clear_feeders(state.roster.rules, wishes, groups[page])
+        cleared, left = _clear_feeders(state.rules, wishes, groups[page])
     else:
         left = [wish for index, group in enumerate(groups) for wish in _left_by(context, state, wishes, index, group)]
         cleared = []
     if page == count_clear_pages(gate) - 1:
-        cleared += _clear(state.roster.rules, left, Level.COMMUNITY)
+        cleared += _clear(state.rules, left, Level.COMMUNITY)
 
     matches = [_encode_match(level, match) for level, match in cleared]
     context.put(key("cleared", start_utc, page), codec.encode({"book": gate["book"], "matches": matches}))
@@ -148,7 +148,7 @@ def _agreed(context: Context, state: PeriodState, pages: int) -> list[AgreedMatc
             level=level,
             energy_wh=match.energy_wh,
             price_ut_per_kwh=match.price_ut_per_kwh,
-            fee_ut_per_kwh=fee_ut_per_kwh(state.roster.rules, level),
+            fee_ut_per_kwh=fee_ut_per_kwh(state.rules, level),
         )
         for page in range(pages)
         for level, match in _read_page(context, state.period.start_utc, page)

@@ -38,7 +38,7 @@ def close_gate(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
     state = read_period(context, start_utc)
     if is_past(state, Phase.OPEN):
         return read_gate(context, start_utc)
-    require_time(context, state.roster.rules, start_utc - state.roster.rules.gate_lead_s)
+    require_time(context, state.rules, start_utc - state.rules.gate_lead_s)
     found = chunks.read_rows(context, REQUESTS, start_utc, chunks.list_chunks(context, REQUESTS, start_utc))
     entries = read_all_entries(context, state.roster)
     purses = Pages(context, PURSE)

@@ -46,21 +46,22 @@ def open_period(context: Context, argument: dict[str, Any]) -> dict[str, str]:
     if known is not None:
         return {"phase": known.value}
     roster = read_roster(context, version)
+    rules = roster.rules_at(start_utc)
     if version != latest_roster(context):
         raise Refused(LedgerRefusal.ROSTER_OUTDATED, f"version {version}; {latest_roster(context)} was expected")
     # Every period has one before it, so that the first is not a special case later.
-    if start_utc % roster.rules.period_s or start_utc < roster.rules.period_s:
-        raise Refused(LedgerRefusal.NOT_A_PERIOD, f"{start_utc} is no start of a period of {roster.rules.period_s} s")
+    if start_utc % rules.period_s or start_utc < rules.period_s:
+        raise Refused(LedgerRefusal.NOT_A_PERIOD, f"{start_utc} is no start of a period of {rules.period_s} s")
     last = read_last_period(context)
-    if last is not None and start_utc != last + roster.rules.period_s:
+    if last is not None and start_utc != last + rules.period_s:
         raise Refused(LedgerRefusal.PERIOD_NOT_NEXT, f"the last period opened starts at {last}")
-    require_time(context, roster.rules, start_utc - roster.rules.gate_lead_s - roster.rules.period_s)
+    require_time(context, rules, start_utc - rules.gate_lead_s - rules.period_s)
     if last is not None and phase_of(context, last) in (Phase.OPEN, Phase.CLOSED):
         raise Refused(LedgerRefusal.PREVIOUS_NOT_READY, f"the market of the period at {last} is not fixed")
 
     fold_moves(context, roster)
     context.put(LAST_KEY, codec.encode(start_utc))
-    state = PeriodState(period=Period(start_utc, roster.rules.period_s), phase=Phase.OPEN, roster=roster)
+    state = PeriodState(period=Period(start_utc, rules.period_s), phase=Phase.OPEN, roster=roster)
     write_phase(context, state, Phase.OPEN)
     return {"phase": Phase.OPEN.value}
 

@@ -6,10 +6,10 @@ phase key and every change of phase writes it, so a call that crosses one is ref
 
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from wattpool_chaincode.context import Context
-from wattpool_chaincode.contract.rules import Rules
+from wattpool_chaincode.contract.rules import Rules, Version
 from wattpool_chaincode.ledger.refusals import LedgerRefusal
 from wattpool_chaincode.records import codec
 from wattpool_chaincode.records.period import Period
@@ -37,12 +37,27 @@ _ORDER = {phase: position for position, phase in enumerate(Phase)}
 
 @dataclass(frozen=True, kw_only=True)
 class Roster:
-    """A version of the roster as copied from the contract chain."""
+    """A version of the roster as copied from the contract chain.
+
+    Attributes:
+        version: its number.
+        pages: their hashes.
+        versions: of the rules, oldest first.
+        slots: how many there are.
+    """
 
     version: int
     pages: tuple[str, ...]
-    rules: Rules
+    versions: tuple[Version, ...]
     slots: int
+
+    @property
+    def community(self) -> str:
+        return self.versions[0].rules.community
+
+    def rules_at(self, start_utc: int) -> Rules:
+        """Return the rules that hold for the period starting at `start_utc`."""
+        return next(one.rules for one in reversed(self.versions) if one.from_utc <= start_utc)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +67,10 @@ class PeriodState:
     period: Period
     phase: Phase
     roster: Roster
+
+    @cached_property
+    def rules(self) -> Rules:
+        return self.roster.rules_at(self.period.start_utc)
 
 
 def key(kind: str, start_utc: int, part: str | int | None = None) -> str:
@@ -85,7 +104,9 @@ def read_period(context: Context, start_utc: int) -> PeriodState:
         raise Refused(LedgerRefusal.PERIOD_UNKNOWN, f"no period starting at {start_utc} was opened")
     value = codec.load(stored)
     roster = read_roster(context, value["roster"])
-    return PeriodState(period=Period(start_utc, roster.rules.period_s), phase=Phase(value["phase"]), roster=roster)
+    return PeriodState(
+        period=Period(start_utc, roster.rules_at(start_utc).period_s), phase=Phase(value["phase"]), roster=roster
+    )
 
 
 def write_phase(context: Context, state: PeriodState, phase: Phase) -> None:
@@ -180,7 +201,12 @@ def page_of(slot: int) -> tuple[int, int]:
 @lru_cache(maxsize=4)
 def _decode_roster(version: int, stored: bytes) -> Roster:
     value = codec.load(stored)
-    return Roster(version=version, pages=tuple(value["pages"]), rules=Rules(**value["rules"]), slots=value["slots"])
+    return Roster(
+        version=version,
+        pages=tuple(value["pages"]),
+        versions=tuple(map(Version.from_json, value["rules"])),
+        slots=value["slots"],
+    )
 
 
 @lru_cache(maxsize=256)

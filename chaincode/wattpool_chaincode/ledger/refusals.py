@@ -17,6 +17,7 @@ class LedgerRefusal(StrEnum):
     PREVIOUS_NOT_READY = "previous_not_ready"
     PAGE_UNKNOWN = "page_unknown"
     PAGE_MISSING = "page_missing"
+    RECORD_UNKNOWN = "record_unknown"
     CHUNK_ABSENT = "chunk_absent"
     CHUNK_MALFORMED = "chunk_malformed"
     SEAL_FOR_ANOTHER = "seal_for_another"

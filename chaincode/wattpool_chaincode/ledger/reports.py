@@ -26,6 +26,7 @@ from wattpool_chaincode.ledger.period import (
     require_previous_settled,
     require_time,
 )
+from wattpool_chaincode.ledger.refusals import LedgerRefusal
 from wattpool_chaincode.records import ocmf
 from wattpool_chaincode.records.ocmf import MeterRecord, SignedRecord, TimeStatus
 from wattpool_chaincode.refusal import Refused
@@ -94,7 +95,7 @@ def report(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
     if summary is not None:
         return summary
     require_phase(state, Phase.ACTIVE)
-    require_time(context, state.roster.rules, state.period.end_utc)
+    require_time(context, state.rules, state.period.end_utc)
     require_previous_settled(context, state.period)
     entries = {entry.device: entry for entry in read_all_entries(context, state.roster)}
     registers = Pages(context, REGISTER)
@@ -114,12 +115,26 @@ def report(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
     return chunks.take_in(context, RECORDS, start_utc=start_utc, chunk=chunk, evaluate=evaluate)
 
 
+def reading(context: Context, argument: dict[str, Any]) -> dict[str, str]:
+    """Return the meter record of a period that has the hash `record`, as its meter signed it.
+
+    Raises:
+        Refused: argument_malformed, record_unknown.
+    """
+    start_utc, digest = fields.read(argument, period=fields.COUNT, record=fields.DIGEST)
+    for chunk in chunks.list_chunks(context, RECORDS, start_utc):
+        for item in chunks.read_items(context, RECORDS, start_utc, chunk):
+            if isinstance(item, str) and _hash_of(item) == digest:
+                return {"record": item}
+    raise Refused(LedgerRefusal.RECORD_UNKNOWN, f"{digest} in the period at {start_utc}")
+
+
 def _measure(
     item: object, state: PeriodState, entries: dict[str, Entry], registers: Pages, measured: dict[int, Measured]
 ) -> Measured:
     signed = _read(item)
     record = signed.record
-    if record.community != state.roster.rules.community:
+    if record.community != state.rules.community:
         raise Refused(PayloadRefusal.FOREIGN_COMMUNITY, f"for {record.community!r}")
     if record.period_start_utc > state.period.start_utc:
         raise Refused(PayloadRefusal.EARLY, f"for the period {record.period_start_utc}, which is to come")
@@ -147,6 +162,13 @@ def _read(item: object) -> SignedRecord:
         return ocmf.read(item)
     except ocmf.MalformedRecord as error:
         raise Refused(PayloadRefusal.MALFORMED, str(error)) from error
+
+
+def _hash_of(item: str) -> str | None:
+    try:
+        return ocmf.read(item).hash
+    except ocmf.MalformedRecord:
+        return None
 
 
 def _require_next(record: MeterRecord, after: Register, last: Register) -> None:

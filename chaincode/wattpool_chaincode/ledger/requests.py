@@ -66,9 +66,7 @@ def _order(item: object, state: PeriodState, entries: dict[str, Entry], counters
     The balance is computed here from what the meter says it will generate, consume and release (eq. (1)); a balance
     of nothing withdraws what the meter asked for before.
     """
-    payload, signed = authentication.decode(
-        item, kind="request", community=state.roster.rules.community, content=REQUEST
-    )
+    payload, signed = authentication.decode(item, kind="request", community=state.rules.community, content=REQUEST)
     authentication.require_period(payload.period_start_utc, state.period.start_utc)
     entry = entries.get(payload.signer)
     if entry is None:

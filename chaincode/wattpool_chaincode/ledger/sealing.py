@@ -37,7 +37,7 @@ def seal_period(context: Context, argument: dict[str, Any]) -> dict[str, str]:
     stored = context.get(key("seal", start_utc))
     if stored is not None:
         return dict(codec.load(stored))
-    rules = state.roster.rules
+    rules = state.rules
     payload, signed = authentication.decode(seal, kind="seal", community=rules.community, content=SEAL)
     authentication.require_period(payload.period_start_utc, start_utc)
     seal_key = bytes.fromhex(rules.seal_key)
@@ -56,6 +56,20 @@ def seal_period(context: Context, argument: dict[str, Any]) -> dict[str, str]:
     context.put(key("seal", start_utc), codec.encode(sealed))
     write_phase(context, state, Phase.SEALED)
     return sealed
+
+
+def sealed_by(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
+    """Return the id of the transaction that sealed a period, and in how many `pages` its slots were settled.
+
+    Raises:
+        Refused: argument_malformed, period_unknown, too_early.
+    """
+    (start_utc,) = fields.read(argument, period=fields.COUNT)
+    pages = len(read_period(context, start_utc).roster.pages)
+    # A seal is written once.
+    for written in context.history(key("seal", start_utc)):
+        return {"pages": pages, "transaction": written.transaction_id}
+    raise Refused(LedgerRefusal.TOO_EARLY, f"the period at {start_utc} is not sealed")
 
 
 def seal_content(result: dict[str, Any], previous: str) -> dict[str, str]:

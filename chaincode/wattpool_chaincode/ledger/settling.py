@@ -100,10 +100,12 @@ def finalise(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
     deal = read_deal(context, start_utc)
     fees_ut = sum(row[6] for row in trades)
     result = {
+        "clock": state.rules.clock,
         "declined": sum(1 for row in trades if not row[4]),
         "fees_ut": fees_ut,
         "paid_ut": sum(row[5] for row in trades),
         "root": merkle.root([bytes.fromhex(leaf) for page in pages for leaf in page["leaves"]]).hex(),
+        "slots": state.roster.slots,
         "traded_wh": sum(row[4] for row in trades),
         "trades": sum(1 for row in trades if row[4]),
     }
@@ -181,7 +183,7 @@ def _require_due(context: Context, state: PeriodState, entries: Sequence[Entry],
     """Wait until they are due for records that do not reach the period's end, and no longer."""
     reached = {slot for slot, one in measured.items() if one.register.time_utc >= state.period.end_utc}
     if state.phase is Phase.ACTIVE and any(entry.slot not in reached for entry in entries):
-        rules = state.roster.rules
+        rules = state.rules
         require_time(context, rules, state.period.end_utc + rules.report_due_s)
 
 
@@ -196,6 +198,7 @@ def _statement(entry: Entry, account: Account, measured: Measured | None) -> dic
     return {
         "bought_wh": account.bought_wh,
         "connection": entry.connection,
+        "device_key": entry.device_key,
         "earned_ut": account.earned_ut,
         "export_wh": 0 if measured is None else measured.export_wh,
         "fees_ut": account.fees_ut,

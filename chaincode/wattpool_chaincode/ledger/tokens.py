@@ -250,7 +250,7 @@ def _take_order(
 ) -> tuple[Payload, Wallet]:
     """Check an owner's signed order as far as it is like every other, and return it with the owner's wallet."""
     (order,) = fields.read(argument, order=fields.SIGNED)
-    community = read_roster(context, latest_roster(context)).rules.community
+    community = read_roster(context, latest_roster(context)).community
     payload, signed = authentication.decode(order, kind=kind, community=community, content=content)
     try:
         public_key = _party_key(context, payload.signer)

@@ -4,10 +4,55 @@ Leaves and nodes are hashed with different first bytes, so that a node never pas
 leaves splits at the largest power of two below n; level by level that is: pair neighbours, and let a last odd one rise.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import reduce
 from hashlib import sha256
 
 HASH_BYTES = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frontier:
+    """All that has to be kept of a tree that only grows: its perfect subtrees' roots, the largest first.
+
+    Attributes:
+        size: number of leaves.
+        peaks: one hash for each power of two in `size`.
+    """
+
+    size: int = 0
+    peaks: tuple[bytes, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what no tree has.
+
+        Raises:
+            ValueError: if the number of peaks, or the length of one, does not fit.
+        """
+        if self.size < 0 or len(self.peaks) != self.size.bit_count():
+            raise ValueError(f"{len(self.peaks)} peaks do not make a tree of {self.size} leaves")
+        if any(len(peak) != HASH_BYTES for peak in self.peaks):
+            raise ValueError(f"a peak is a hash of {HASH_BYTES} bytes")
+
+    def extended(self, leaves: Iterable[bytes]) -> "Frontier":
+        """Return the frontier with `leaves` added; each costs two hashes on average."""
+        size, peaks = self.size, list(self.peaks)
+        for leaf in leaves:
+            node, smaller = _leaf_hash(leaf), size
+            while smaller % 2:
+                node = _node_hash(peaks.pop(), node)
+                smaller //= 2
+            peaks.append(node)
+            size += 1
+        return Frontier(size=size, peaks=tuple(peaks))
+
+    @property
+    def root(self) -> bytes:
+        """What `merkle.root` gives for all leaves: the smallest subtrees join first."""
+        if not self.peaks:
+            return root(())
+        return reduce(lambda right, left: _node_hash(left, right), reversed(self.peaks))
 
 
 def root(leaves: Sequence[bytes]) -> bytes:

@@ -194,7 +194,7 @@ def read_member(pem: bytes, *, msp_id: str, root: x509.Certificate) -> Member:
         stated = read_attributes(certificate)
     except InvalidSignature as error:
         raise CertificateRefused(f"the certificate is not signed by the root of {msp_id}") from error
-    except (ValueError, TypeError, IndexError, x509.ExtensionNotFound) as error:
+    except (ValueError, TypeError, IndexError, x509.ExtensionNotFound, x509.InvalidVersion) as error:
         raise CertificateRefused(f"not a certificate of a member of {msp_id}: {error}") from error
     if constraints.ca or not usage.digital_signature:
         raise CertificateRefused("the certificate is not one that signs transactions")

@@ -232,9 +232,24 @@ class EmbeddedLedger:
                 raise LedgerError(f"channel {channel!r} has no block {number}")
             return Block.decode(block.join_block(header, store.bodies(channel, number)))
 
+    def transaction(self, channel: str, transaction_id: str) -> Transaction:
+        with self._snapshot() as store:
+            version = store.find(channel, transaction_id)
+            if version is None:
+                raise LedgerError(f"channel {channel!r} has no transaction {transaction_id}")
+            return Transaction.decode(store.transaction(channel, version))
+
     def height(self, channel: str) -> int:
         with self._snapshot() as store:
             return store.height(channel)
+
+    def block_hashes(self, channel: str, start: int, stop: int, *, by: str) -> Iterator[bytes]:  # noqa: ARG002 -- one file
+        with self._snapshot() as store:
+            for number in range(start, stop):
+                header = store.header(channel, number)
+                if header is None:
+                    raise LedgerError(f"channel {channel!r} has no block {number}")
+                yield sha256(header).digest()
 
     def tip(self, channel: str) -> Tip:
         with self._snapshot() as store:

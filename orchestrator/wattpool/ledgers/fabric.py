@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -162,8 +163,20 @@ class FabricLedger:
     def block(self, channel: str, number: int) -> common_pb2.Block:
         return common_pb2.Block.FromString(self._query(channel, "GetBlockByNumber", str(number)))
 
+    def transaction(self, channel: str, transaction_id: str) -> transaction_pb2.ProcessedTransaction:
+        found = self._query(channel, "GetTransactionByID", transaction_id)
+        return transaction_pb2.ProcessedTransaction.FromString(found)
+
     def height(self, channel: str) -> int:
         return int(self._chain_info(channel).height)
+
+    def block_hashes(self, channel: str, start: int, stop: int, *, by: str) -> Iterator[bytes]:
+        if start == stop:
+            return
+        network = self._gateway(by).network(channel)
+        with network.block_events(start_block=start, stop_block=stop - 1) as blocks:
+            for block in blocks:
+                yield _header_hash(block.header)
 
     def tip(self, channel: str) -> Tip:
         info = self._chain_info(channel)
@@ -256,6 +269,15 @@ def _of_the_port(error: FabricError) -> LedgerError:
         return LedgerError(str(error))
     reason, _, detail = error.refusal.message.partition(": ")
     return EndorseError(reason, detail)
+
+
+def _header_hash(header: common_pb2.BlockHeader) -> bytes:
+    """Return a block's hash: that of its header as an ASN.1 sequence (fabric protoutil/blockutils.go)."""
+    number = header.number.to_bytes(header.number.bit_length() // 8 + 1)
+    fields = ((0x02, number), (0x04, header.previous_hash), (0x04, header.data_hash))
+    # All lengths are below 128, so each is its own byte.
+    parts = b"".join(bytes((tag, len(value))) + value for tag, value in fields)
+    return sha256(bytes((0x30, len(parts))) + parts).digest()
 
 
 class _Transaction:

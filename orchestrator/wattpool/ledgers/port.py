@@ -114,8 +114,18 @@ class Ledger(Protocol):
             LedgerError: if there is no such block.
         """
 
+    def transaction(self, channel: str, transaction_id: str) -> object:
+        """Return one transaction, in the form that this ledger keeps it in.
+
+        Raises:
+            LedgerError: if there is no such transaction.
+        """
+
     def height(self, channel: str) -> int:
         """Return the number of blocks."""
+
+    def block_hashes(self, channel: str, start: int, stop: int, *, by: str) -> Iterator[bytes]:
+        """Yield the hashes of the blocks from `start` to before `stop`, as organisation `by` holds them."""
 
     def tip(self, channel: str) -> Tip:
         """Return how far a channel has come."""

@@ -98,6 +98,7 @@ def summarise(simulation: Simulation) -> dict[str, Any]:
         "escrow_ut": totals["escrow_ut"],
         "fees_ut": totals["fees_ut"],
         "saving_ut": total.saving_ut,
+        "connections": {home.name: home.connection for home in simulation.homes},
         "households_detail": {name: asdict(figures) for name, figures in households.items()},
     }
     _check(summary, [*households.values(), total])

@@ -129,7 +129,8 @@ class Laws:
 
     def _require_seal(self, start_utc: int, transaction: Transaction) -> None:
         """Check the payload that the transaction brought against the period record, the seal before and the key."""
-        rules = self._read(roster_key(self._read(key("period", start_utc))["roster"]))["rules"]
+        versions = self._read(roster_key(self._read(key("period", start_utc))["roster"]))["rules"]
+        rules = [one["rules"] for one in versions if one["from_utc"] <= start_utc][-1]
         stored = self.state.get(key("seal", start_utc - rules["period_s"]))
         expected = {
             "previous": NO_HASH if stored is None else codec.decode(stored.value)["seal"],

@@ -1,0 +1,95 @@
+"""`wattpool roots`, `wattpool receipt` and `wattpool check`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wattpool.bad_input import BadInput
+from wattpool.client import Chain
+from wattpool.ledgers.embedded import EmbeddedLedger
+from wattpool.receipts.check import MAX_BYTES, check
+from wattpool.receipts.embedded import evidence_on, published_roots
+from wattpool.receipts.issue import NoReceipt, issue
+from wattpool.receipts.reason import ReceiptReason, ReceiptRefused
+from wattpool.receipts.roots import Roots
+from wattpool.simulation.engine import CHAINCODES
+from wattpool.simulation.profiles import parse_utc
+from wattpool_chaincode.ledger import CHANNEL
+from wattpool_chaincode.records.period import format_utc
+from wattpool_chaincode.records.units import UT_PER_TOKEN
+
+REFUSED_STATUS = 1
+
+
+def roots_command(
+    ledger: Annotated[Path, typer.Argument(help="Directory of a ledger.")],
+    out: Annotated[Path, typer.Option(help="Where to write them.")] = Path("roots.json"),
+) -> None:
+    """Write the root certificates of a community's organisations, which it publishes."""
+    with EmbeddedLedger.read(ledger) as opened:
+        out.write_bytes(published_roots(opened).encode() + b"\n")
+    typer.echo(f"the roots of {ledger} are in {out}")
+
+
+def receipt_command(
+    ledger: Annotated[Path, typer.Argument(help="Directory of a ledger.")],
+    period: Annotated[str, typer.Option(help="Start of the market period in UTC, such as 2017-05-05T19:00:00Z.")],
+    connection: Annotated[str, typer.Option(help="Pseudonym of the connection point, 40 hex digits.")],
+    out: Annotated[Path | None, typer.Option(help="File to write; default: PERIOD-CONNECTION.receipt.")] = None,
+) -> None:
+    """Give a connection the receipt for one market period."""
+    try:
+        start_utc = parse_utc(period)
+    except ValueError as error:
+        raise BadInput("--period", None, str(error)) from error
+    with EmbeddedLedger.read(ledger, chaincodes=CHAINCODES) as opened:
+        chain = Chain(opened, CHANNEL)
+        try:
+            data = issue(chain, evidence_on(opened, CHANNEL), period_start_utc=start_utc, connection=connection)
+        except NoReceipt as error:
+            raise BadInput("--connection", None, str(error)) from error
+    out = out or Path(f"{start_utc}-{connection[:8]}.receipt")
+    out.write_bytes(data)
+    typer.echo(f"{len(data)} bytes in {out}")
+
+
+def check_command(
+    receipt: Annotated[Path, typer.Argument(help="File of a receipt.")],
+    roots: Annotated[Path, typer.Option(help="The community's published root certificates.")],
+) -> None:
+    """Check a receipt offline, with nothing but the community's published root certificates."""
+    trusted = Roots.read(roots)
+    try:
+        checked = check(_read(receipt), trusted)
+    except ReceiptRefused as refused:
+        typer.echo(f"{receipt}: {refused}", err=True)
+        raise typer.Exit(REFUSED_STATUS) from refused
+    statement = checked.statement
+    typer.echo(f"{checked.community}, period from {format_utc(checked.period_start_utc)}, clock {checked.clock}")
+    typer.echo(f"connection {statement['connection']}, reading {statement['quality']}")
+    typer.echo(f"imported {statement['import_wh']} Wh, of which bought {statement['bought_wh']} Wh")
+    typer.echo(f"exported {statement['export_wh']} Wh, of which sold {statement['sold_wh']} Wh")
+    typer.echo(
+        f"paid {_tokens(statement['paid_ut'])} tokens and {_tokens(statement['fees_ut'])} of fees, "
+        f"earned {_tokens(statement['earned_ut'])}"
+    )
+    typer.echo(f"endorsed by {', '.join(sorted(checked.endorsers))}")
+    typer.echo("the meter's own record is in it and holds" if checked.has_record else "without the meter's own record")
+    typer.echo("everything holds")
+
+
+def _read(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise BadInput(str(file), None, f"cannot be read: {error.strerror}") from error
+    if len(data) > MAX_BYTES:
+        raise ReceiptRefused(ReceiptReason.MALFORMED, f"more than {MAX_BYTES} bytes")
+    return data
+
+
+def _tokens(amount_ut: int) -> str:
+    whole, rest = divmod(amount_ut, UT_PER_TOKEN)
+    return f"{whole}.{rest:06}"
