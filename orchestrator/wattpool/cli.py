@@ -1,9 +1,10 @@
 """The command line of Wattpool."""
 
 import json
+import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -31,6 +32,7 @@ from wattpool.simulation.profiles import (
 )
 from wattpool.simulation.report import summarise
 from wattpool.simulation.scenario import Scenario
+from wattpool.verify import Report
 from wattpool.verify import verify as verify_ledger
 from wattpool_chaincode.records.period import DEFAULT_LENGTH_S, format_utc
 from wattpool_chaincode.records.units import UT_PER_TOKEN, WH_PER_KWH
@@ -89,14 +91,22 @@ def simulate(  # noqa: PLR0913, PLR0917 -- the options of one command
 
 
 @app.command()
-def verify(ledger: Annotated[Path, typer.Argument(help="Directory of a ledger.")]) -> None:
+def verify(
+    ledger: Annotated[str, typer.Argument(help="Directory of a ledger, or fabric:CONNECTION.yaml.")],
+    genesis: Annotated[
+        list[str] | None, typer.Option(help="CHANNEL=HASH that a chain must start from; may be repeated.")
+    ] = None,
+) -> None:
     """Check a ledger from its blocks alone: hashes, signatures, policies, every contract call, conservation."""
-    console = Console(stderr=True)
-    with _progress(console) as progress:
+    pinned = _read_pins(genesis or [])
+    with _progress(Console(stderr=True)) as progress:
         task = progress.add_task("verifying", total=None)
-        report = verify_ledger(ledger, progress=lambda done, total: progress.update(task, completed=done, total=total))
+        report = _verify(ledger, pinned, lambda done, total: progress.update(task, completed=done, total=total))
     for channel, checked in report.channels.items():
-        typer.echo(f"{channel}: {checked.blocks} blocks, {checked.transactions} transactions, tip {checked.tip_hash}")
+        typer.echo(
+            f"{channel}: {checked.blocks} blocks, {checked.transactions} transactions, "
+            f"genesis {checked.genesis_hash}, tip {checked.tip_hash}"
+        )
     if report.violation is not None:
         typer.echo(f"violation: {report.violation}", err=True)
         raise typer.Exit(VIOLATION_STATUS)
@@ -143,8 +153,8 @@ def _choose_profiles(path: Path | None, *, start: str | None, days: int, pv: str
 
 @contextmanager
 def _open(place: str, scenario: Scenario, clock: SimulatedClock) -> Iterator[Ledger]:
-    kind, colon, path = place.partition(":")
-    if (kind, colon) != ("fabric", ":"):
+    path = _fabric_path(place)
+    if path is None:
         with open_ledger(Path(place), scenario, clock) as embedded:
             yield embedded
         return
@@ -152,8 +162,40 @@ def _open(place: str, scenario: Scenario, clock: SimulatedClock) -> Iterator[Led
         from wattpool.ledgers.fabric import FabricLedger, read_connection  # noqa: PLC0415 -- an extra
     except ModuleNotFoundError as error:
         raise BadInput("--ledger", None, f"{place} needs the extra wattpool[fabric]: {error}") from error
-    with FabricLedger(read_connection(Path(path))) as fabric:
+    with FabricLedger(read_connection(path)) as fabric:
         yield fabric
+
+
+def _verify(place: str, genesis: Mapping[str, str], progress: Callable[[int, int], None]) -> Report:
+    path = _fabric_path(place)
+    if path is None:
+        return verify_ledger(Path(place), genesis=genesis, progress=progress)
+    try:
+        from wattpool.ledgers.fabric import read_connection  # noqa: PLC0415 -- an extra
+        from wattpool.verify import fabric  # noqa: PLC0415 -- an extra
+    except ModuleNotFoundError as error:
+        raise BadInput("LEDGER", None, f"{place} needs the extra wattpool[fabric]: {error}") from error
+    network = read_connection(path)
+    with fabric.Peers(network) as peers:
+        return fabric.verify(
+            peers, chaincodes=fabric.chaincodes_of(network.channels), genesis=genesis, progress=progress
+        )
+
+
+def _fabric_path(place: str) -> Path | None:
+    """Return the connection file that `fabric:FILE` names, None if a place is anything else."""
+    kind, colon, path = place.partition(":")
+    return Path(path) if (kind, colon) == ("fabric", ":") else None
+
+
+def _read_pins(pins: Iterable[str]) -> dict[str, str]:
+    read: dict[str, str] = {}
+    for pin in pins:
+        channel, equals, digest = pin.partition("=")
+        if not (channel and equals and re.fullmatch("[0-9a-f]{64}", digest)):
+            raise BadInput("--genesis", None, f"{pin!r} is not CHANNEL=HASH, the hash in 64 lower-case hex digits")
+        read[channel] = digest
+    return read
 
 
 def _require_directory(option: str, path: Path) -> None:

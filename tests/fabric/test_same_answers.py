@@ -14,9 +14,11 @@ from wattpool.simulation.engine import CHAINCODES, Simulation, clock_for, open_l
 from wattpool.simulation.profiles import BUNDLED_DAY_START_UTC, read_profiles, select, to_periods
 from wattpool.simulation.report import summarise
 from wattpool.simulation.scenario import Scenario
+from wattpool.verify.fabric import Peers, chaincodes_of, verify
 from wattpool_chaincode.organisations import AGGREGATOR, MEMBERS
 from wattpool_network.commands import Binaries
 from wattpool_network.community import community
+from wattpool_network.connection import Connection
 from wattpool_network.network import Network
 
 TWO_HOURS_S = 7_200
@@ -25,14 +27,19 @@ START_UTC = BUNDLED_DAY_START_UTC - 86_400 + 3_600
 
 
 @pytest.fixture(scope="module")
-def on_fabric(fabric: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FabricLedger]:  # noqa: ARG001 -- skips
+def network(fabric: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:  # noqa: ARG001 -- skips
     network = Network(tmp_path_factory.mktemp("community") / "state", community(port_base=free_port_base()))
     try:
         network.up()
-        with FabricLedger(read_connection(network.layout.connection)) as ledger:
-            yield ledger
+        yield read_connection(network.layout.connection)
     finally:
         Network.open(network.layout.root).down(wipe=True)
+
+
+@pytest.fixture(scope="module")
+def on_fabric(network: Connection) -> Iterator[FabricLedger]:
+    with FabricLedger(network) as ledger:
+        yield ledger
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +84,16 @@ def test_both_ledgers_tell_the_same_events_from_any_checkpoint(
     after = Checkpoint(block=seen.block, transaction_id=seen.transaction_id)
     assert list(on_fabric.events("ledger", after=after)) == events[len(events) // 2 + 1 :]
     assert on_fabric.tip("ledger").blocks == on_fabric.height("ledger")
+
+
+@pytest.mark.usefixtures("figures")
+def test_the_blocks_of_the_day_hold_and_all_peers_have_the_same(on_fabric: FabricLedger, network: Connection) -> None:
+    with Peers(network) as peers:
+        report = verify(peers, chaincodes=chaincodes_of(network.channels))
+    assert report.violation is None
+    assert {channel: (one.blocks, one.tip_hash, one.unrepeatable) for channel, one in report.channels.items()} == {
+        channel: (on_fabric.height(channel), on_fabric.tip(channel).tip_hash, 0) for channel in CHAINCODES
+    }
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,14 @@ class TestAuthority:
         )
         return Issued(_pem(certificate), private)
 
+    def revoke(self, certificate: x509.Certificate) -> bytes:
+        """Return a list of revoked certificates with this one."""
+        now = datetime.now(UTC)
+        revoked = x509.RevokedCertificateBuilder().serial_number(certificate.serial_number).revocation_date(now).build()
+        builder = x509.CertificateRevocationListBuilder().issuer_name(self._subject).last_update(now)
+        whole = builder.next_update(now + timedelta(days=1)).add_revoked_certificate(revoked)
+        return whole.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
 
 def _sign(  # noqa: PLR0913 -- the parts of a certificate
     subject: x509.Name,

@@ -124,6 +124,16 @@ def test_a_foreign_directory_and_another_runs_ledger_are_refused(tmp_path: Path,
     _assert_refused(other, "is the ledger of", homes, *(tmp_path / name for name in ("garden", "ledger", "figures")))
 
 
+def test_verify_refuses_what_is_no_network_and_no_hash(tmp_path: Path) -> None:
+    nowhere = wattpool("verify", "fabric:nowhere.yaml", cwd=tmp_path)
+    assert (nowhere.returncode, nowhere.stdout) == (2, "")
+    assert nowhere.stderr.startswith("wattpool: ")
+    assert "nowhere.yaml: No such file or directory" in nowhere.stderr
+    pinned = wattpool("verify", "anything", "--genesis", "contract=abc", cwd=tmp_path)
+    assert (pinned.returncode, pinned.stdout) == (2, "")
+    assert "'contract=abc' is not CHANNEL=HASH" in pinned.stderr
+
+
 def test_verify_refuses_what_is_no_ledger(tmp_path: Path) -> None:
     done = wattpool("verify", tmp_path, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")

@@ -1,15 +1,17 @@
 """Running a contract again: a context over the replayed state that notes what the contract reads and writes."""
 
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
-from typing import Never
+from typing import Any, Never
 
-from wattpool.ledgers.block import Emitted, PrivateRead, PrivateWrite, Proposal, RangeRead, Response, Version
-from wattpool.verify.file import Place
-from wattpool.verify.state import View
+from wattpool.ledgers.block import Emitted, PrivateRead, PrivateWrite, RangeRead, Response, Version
+from wattpool.verify.report import Broken, ViolationKind
+from wattpool.verify.state import Place, View
 from wattpool_chaincode.chaincode import Chaincode
 from wattpool_chaincode.context import Modification, Page, Policy, Submitter
 from wattpool_chaincode.records import codec
+from wattpool_chaincode.refusal import Refused
 
 # Returns the private value of a place that was written at a version.
 PrivateValue = Callable[[str, Place, Version], bytes]
@@ -50,67 +52,78 @@ class Transient(Mapping[str, bytes]):
 
 
 class Execution:
-    """A `wattpool_chaincode.context.Context` for one run; `response` then says what it came to.
+    """A `wattpool_chaincode.context.Context` for one run; its attributes then say what it came to.
 
     Args:
-        proposal: what was asked.
+        transaction_id: of the transaction.
+        time_utc: of its proposal.
         submitter: by whom.
         transient: what came with it.
-        channel: whose state is read: the proposal's, or the other one in a query.
+        channel: whose state is read: the transaction's, or the other one in a query.
         view: that state.
         private_value: looks private values up.
-        others: for each other channel that was queried, its number of blocks then, its state and its contract.
+        others: for each other channel that may be queried, its number of blocks then, its state and its contract.
+
+    Attributes:
+        reads: versions of the public keys read, None where there was nothing.
+        ranges: start, end and what was found; the end is right behind the last key of a range that was not read out.
+        private_reads: the same as `reads`, of private values and their hashes.
+        writes: of public keys; None deletes.
+        private_writes: hashes of private values; None purges.
+        policies: of public keys.
+        event: the one it emitted.
+        heights: of the channels that it queried.
     """
 
     def __init__(  # noqa: PLR0913 -- what a run depends on
         self,
-        proposal: Proposal,
         *,
+        transaction_id: str,
+        time_utc: int,
         submitter: Submitter,
         transient: Mapping[str, bytes],
         channel: str,
-        view: View,
+        view: View[Any],
         private_value: PrivateValue,
-        others: Mapping[str, tuple[int, View, Chaincode]],
+        others: Mapping[str, tuple[int, View[Any], Chaincode]],
     ) -> None:
         self.channel = channel
-        self.transaction_id = proposal.id
-        self.time_utc = proposal.time_utc
+        self.transaction_id = transaction_id
+        self.time_utc = time_utc
         self.submitter = submitter
         self.transient = transient
-        self._proposal = proposal
         self._view = view
         self._private_value = private_value
         self._others = others
-        self._reads: dict[str, Version | None] = {}
-        self._ranges: list[tuple[str, str, list[tuple[str, Version]]]] = []
-        self._private_reads: dict[Place, Version | None] = {}
-        self._writes: dict[str, bytes | None] = {}
-        self._private_writes: dict[Place, str | None] = {}
-        self._policies: dict[str, Policy | None] = {}
-        self._event: Emitted | None = None
-        self._heights: dict[str, int] = {}
+        self.reads: dict[str, Version | None] = {}
+        self.ranges: list[tuple[str, str, list[tuple[str, Version]]]] = []
+        self.private_reads: dict[Place, Version | None] = {}
+        self.writes: dict[str, bytes | None] = {}
+        self.private_writes: dict[Place, str | None] = {}
+        self.policies: dict[str, Policy | None] = {}
+        self.event: Emitted | None = None
+        self.heights: dict[str, int] = {}
 
     def get(self, key: str) -> bytes | None:
         stored = self._view.get(_named(key))
-        self._reads[key] = None if stored is None else stored.version
+        self.reads[key] = None if stored is None else stored.version
         return None if stored is None else stored.value
 
     def put(self, key: str, value: bytes) -> None:
-        self._writes[_named(key)] = _filled(value)
+        self.writes[_named(key)] = _filled(value)
 
     def delete(self, key: str) -> None:
-        self._writes[_named(key)] = None
+        self.writes[_named(key)] = None
 
     def range(self, start: str, end: str) -> Iterator[tuple[str, bytes]]:
-        place, found = len(self._ranges), list[tuple[str, Version]]()
-        self._ranges.append((start, end, found))
+        place, found = len(self.ranges), list[tuple[str, Version]]()
+        self.ranges.append((start, end, found))
         for key, stored in self._view.range(start, end):
             found.append((key, stored.version))
             # Should the contract stop here, it has seen the range up to right behind this key.
-            self._ranges[place] = (start, key + "\0", found)
+            self.ranges[place] = (start, key + "\0", found)
             yield key, stored.value
-        self._ranges[place] = (start, end, found)
+        self.ranges[place] = (start, end, found)
 
     def range_page(self, start: str, end: str, *, page_size: int, bookmark: str = "") -> Page:  # noqa: ARG002
         _refuse_unprotected("a page of a range")
@@ -124,36 +137,37 @@ class Execution:
     def get_private(self, collection: str, key: str) -> bytes | None:
         self.private_hash(collection, key)
         place = (collection, hash_key(key))
-        version = self._private_reads[place]
+        version = self.private_reads[place]
         return None if version is None else self._private_value(self.channel, place, version)
 
     def put_private(self, collection: str, key: str, value: bytes) -> None:
-        self._private_writes[collection, hash_key(_named(key))] = sha256(_filled(value)).hexdigest()
+        self.private_writes[collection, hash_key(_named(key))] = sha256(_filled(value)).hexdigest()
 
     def purge_private(self, collection: str, key: str) -> None:
-        self._private_writes[collection, hash_key(_named(key))] = None
+        self.private_writes[collection, hash_key(_named(key))] = None
 
     def private_hash(self, collection: str, key: str) -> bytes | None:
         place = (collection, hash_key(_named(key)))
         hashed = self._view.private(place)
-        self._private_reads[place] = None if hashed is None else hashed.version
+        self.private_reads[place] = None if hashed is None else hashed.version
         return None if hashed is None else bytes.fromhex(hashed.value_hash)
 
     def set_policy(self, key: str, policy: Policy | None) -> None:
-        self._policies[_named(key)] = policy
+        self.policies[_named(key)] = policy
 
     def emit(self, name: str, payload: bytes) -> None:
         if not name:
             raise Misused("an event without a name")
-        self._event = Emitted(name=name, payload=payload)
+        self.event = Emitted(name=name, payload=payload)
 
     def query(self, channel: str, function: str, argument: bytes) -> bytes:
         if channel not in self._others:
             raise Misused(f"it queries channel {channel!r}, of which the transaction records no height")
-        self._heights[channel], view, chaincode = self._others[channel]
+        self.heights[channel], view, chaincode = self._others[channel]
         # Neither reads nor writes of the other contract count, and what it would query itself is on no block.
         other = Execution(
-            self._proposal,
+            transaction_id=self.transaction_id,
+            time_utc=self.time_utc,
             submitter=self.submitter,
             transient=self.transient,
             channel=channel,
@@ -163,25 +177,44 @@ class Execution:
         )
         return chaincode.invoke(other, function, argument)
 
-    def response(self, result: bytes) -> Response:
-        """Return what the run read and wrote, and its result."""
+    def run(self, chaincode: Chaincode, function: str, argument: bytes) -> bytes:
+        """Return what the function returns.
+
+        Raises:
+            Broken: execution; it refuses or fails.
+            Purged: it needs a private value that is gone.
+            Unprotected: it looks at what no read set protects.
+        """
+        try:
+            return chaincode.invoke(self, function, argument)
+        except (Broken, Purged, Unprotected, sqlite3.DatabaseError):
+            raise
+        except Refused as error:
+            raise Broken(ViolationKind.EXECUTION, f"run again, the contract refuses: {error}") from error
+        except Exception as error:
+            # A contract whose invariant is broken raises anything; on a ledger that holds, none does.
+            detail = f"run again, the contract fails: {type(error).__name__}: {error}"
+            raise Broken(ViolationKind.EXECUTION, detail) from error
+
+    def response(self, proposal_hash: str, result: bytes) -> Response:
+        """Return what the run read and wrote, and its result, as the embedded ledger records it."""
         return Response(
-            proposal_hash=self._proposal.hash,
+            proposal_hash=proposal_hash,
             result=result,
-            reads=self._reads,
-            ranges=[RangeRead(start=start, end=end, found=tuple(found)) for start, end, found in self._ranges],
+            reads=self.reads,
+            ranges=[RangeRead(start=start, end=end, found=tuple(found)) for start, end, found in self.ranges],
             private_reads=[
                 PrivateRead(collection=collection, key_hash=key_hash, version=version)
-                for (collection, key_hash), version in sorted(self._private_reads.items())
+                for (collection, key_hash), version in sorted(self.private_reads.items())
             ],
-            writes=self._writes,
+            writes=self.writes,
             private_writes=[
                 PrivateWrite(collection=collection, key_hash=key_hash, value_hash=value_hash)
-                for (collection, key_hash), value_hash in sorted(self._private_writes.items())
+                for (collection, key_hash), value_hash in sorted(self.private_writes.items())
             ],
-            policies=self._policies,
-            event=self._event,
-            heights=self._heights,
+            policies=self.policies,
+            event=self.event,
+            heights=self.heights,
         )
 
 

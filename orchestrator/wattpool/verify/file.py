@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 from wattpool.ledgers.block import Version
 from wattpool.ledgers.port import ForeignLedger
 from wattpool.verify.report import Broken, ViolationKind
+from wattpool.verify.state import Place
 
 FILE_NAME = "ledger.db"
 
-# A private value: its collection and the hash of its key.
-Place = tuple[str, str]
 Row = tuple[Any, ...]
 
 

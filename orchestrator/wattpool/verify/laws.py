@@ -11,11 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from wattpool.ledgers.block import Transaction
 from wattpool.verify.execution import Purged, hash_key
-from wattpool.verify.file import Place
 from wattpool.verify.report import Broken, ViolationKind
-from wattpool.verify.state import State
+from wattpool.verify.state import Place, State
 from wattpool_chaincode.ledger.period import COLLECTION, Phase, key, part_range, roster_key
 from wattpool_chaincode.records import codec, merkle
 from wattpool_chaincode.records.ocmf import NO_HASH
@@ -36,25 +34,30 @@ class Laws:
         private: looks its private values up.
     """
 
-    state: State
+    state: State[Any]
     private: PrivateNow
     _surplus_ut: int = 0
     _escrows: dict[int, "_Escrow"] = field(default_factory=dict)
 
-    def check(self, transaction: Transaction, before: Mapping[str, bytes | None]) -> None:
-        """Check the state behind `transaction`; `before` are the values of the keys that it wrote.
+    def check(self, writes: Mapping[str, bytes | None], *, before: Mapping[str, bytes | None], argument: bytes) -> None:
+        """Check the state behind a transaction.
+
+        Args:
+            writes: of the transaction.
+            before: the values of the same keys before it.
+            argument: that it was called with.
 
         Raises:
             Broken: tokens, energy, seal; malformed if what is written is nothing that Wattpool's contracts write.
         """
         try:
-            self._check(transaction, before)
+            self._check(writes, before, argument)
         except (ValueError, LookupError, TypeError) as error:
             detail = f"what it wrote cannot be read: {type(error).__name__}: {error}"
             raise Broken(ViolationKind.MALFORMED, detail) from error
 
-    def _check(self, transaction: Transaction, before: Mapping[str, bytes | None]) -> None:
-        for name, value in transaction.response.writes.items():
+    def _check(self, writes: Mapping[str, bytes | None], before: Mapping[str, bytes | None], argument: bytes) -> None:
+        for name, value in writes.items():
             self._surplus_ut += _tokens_ut(name, value) - _tokens_ut(name, before[name])
             if value is not None:
                 self._follow_escrow(name, value)
@@ -64,12 +67,12 @@ class Laws:
                 ViolationKind.TOKENS,
                 f"what is held, less what was bought and not redeemed, is {too_many_ut} ut and not 0",
             )
-        for name in transaction.response.writes:
+        for name in writes:
             kind, _, part = name.partition("/")
             if kind == "result":
                 self._require_energy(int(part))
             elif kind == "seal":
-                self._require_seal(int(part), transaction)
+                self._require_seal(int(part), argument)
 
     def _follow_escrow(self, name: str, value: bytes) -> None:
         kind, *parts = name.split("/")
@@ -127,8 +130,8 @@ class Laws:
         if accounts:
             raise Broken(ViolationKind.ENERGY, f"{where}: slot {min(accounts)} has an account and no statement")
 
-    def _require_seal(self, start_utc: int, transaction: Transaction) -> None:
-        """Check the payload that the transaction brought against the period record, the seal before and the key."""
+    def _require_seal(self, start_utc: int, argument: bytes) -> None:
+        """Check the payload in the argument against the period record, the seal before and the key."""
         versions = self._read(roster_key(self._read(key("period", start_utc))["roster"]))["rules"]
         rules = [one["rules"] for one in versions if one["from_utc"] <= start_utc][-1]
         stored = self.state.get(key("seal", start_utc - rules["period_s"]))
@@ -136,7 +139,7 @@ class Laws:
             "previous": NO_HASH if stored is None else codec.decode(stored.value)["seal"],
             "result": codec.content_id(codec.encode(self._read(key("result", start_utc)))),
         }
-        signed = Signed.from_json(codec.decode(transaction.proposal.argument)["seal"])
+        signed = Signed.from_json(codec.decode(argument)["seal"])
         sealed = Payload.decode("seal", signed.payload)
         written = self._read(key("seal", start_utc))
         if (sealed.period_start_utc, sealed.content) != (start_utc, expected):

@@ -11,6 +11,7 @@ class ViolationKind(StrEnum):
     FILE = "file"  # the database cannot be read
     GENESIS = "genesis"  # other roots, chaincodes or policies than the chains start from
     CERTIFICATE = "certificate"  # not issued by its organisation's root, not valid at the time, of the wrong role
+    CONFIG = "config"  # a channel's configuration changed in a way that its policies do not allow
     NUMBER = "number"  # a block is missing or doubled
     MALFORMED = "malformed"  # not the canonical bytes of a block's header or of a transaction
     PREVIOUS_HASH = "previous_hash"  # not the hash of the block before
@@ -18,7 +19,7 @@ class ViolationKind(StrEnum):
     INDEX = "index"  # a column beside a transaction contradicts it
     TRANSACTION_ID = "transaction_id"  # not the hash of nonce and certificate, or proposed for another channel
     DOUBLED = "doubled"  # the transaction is in the channel already
-    SIGNATURE = "signature"  # not the submitter's
+    SIGNATURE = "signature"  # not the submitter's, or a block's not its orderers'
     ENDORSEMENT = "endorsement"  # the endorsements that hold do not meet the policies
     READS = "reads"  # marked valid, though what it read had changed
     CODE = "code"  # another validation code than the rules give
@@ -32,6 +33,8 @@ class ViolationKind(StrEnum):
     POLICIES = "policies"  # nor that of the keys' own policies
     HISTORY = "history"  # nor the history
     PRIVATE_STATE = "private_state"  # nor the tables of private data
+    COMMIT_HASH = "commit_hash"  # a peer committed something else than the blocks give
+    FORK = "fork"  # two organisations' peers have different blocks of the same number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,12 +73,17 @@ class ChannelReport:
         transactions: in these blocks.
         unrepeatable: of them, those that could not be run again: their private input was purged since, or they only
             looked at what no read set protects. All else about them was checked.
+        system: of them, those that changed the channel or its chaincodes, or called others than Wattpool's (Fabric).
+            They were judged, and are not run.
+        genesis_hash: what the chain starts from, which names the roots of trust; None if it cannot be read.
         tip_hash: of the last block that holds; None if there is none.
     """
 
     blocks: int
     transactions: int
     unrepeatable: int
+    system: int
+    genesis_hash: str | None
     tip_hash: str | None
 
 
@@ -102,3 +110,15 @@ class Violated(Exception):
     def __init__(self, violation: Violation) -> None:
         super().__init__(str(violation))
         self.violation = violation
+
+
+def require_pinned(pinned: Mapping[str, str], found: Mapping[str, str]) -> None:
+    """Check that channels start from the hashes that they must start from.
+
+    Raises:
+        Violated: genesis; a channel starts from another one, or is not there.
+    """
+    for channel, expected in pinned.items():
+        if found.get(channel) != expected:
+            detail = f"the chain starts from {found.get(channel)}; {expected} was expected"
+            raise Violated(Violation(what=ViolationKind.GENESIS, channel=channel, detail=detail))

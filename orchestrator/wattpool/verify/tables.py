@@ -8,12 +8,13 @@ from wattpool.ledgers import policies
 from wattpool.verify.file import LedgerFile, Row
 from wattpool.verify.report import Violated, Violation, ViolationKind
 from wattpool.verify.state import State
+from wattpool_chaincode.context import Policy
 from wattpool_chaincode.records import codec
 
 _END: Row = ()
 
 
-def require_tables(file: LedgerFile, states: Mapping[str, State]) -> None:
+def require_tables(file: LedgerFile, states: Mapping[str, State[Policy]]) -> None:
     """Check that the file's tables are those of `states`, by channel, and hold no other row.
 
     Raises:
@@ -45,7 +46,7 @@ def _compare(what: ViolationKind, found: Iterator[Row], expected: Iterator[Row],
         raise Violated(Violation(what=what, channel=(row or right)[0], detail=detail))
 
 
-def _require_private_data(file: LedgerFile, states: Mapping[str, State]) -> None:
+def _require_private_data(file: LedgerFile, states: Mapping[str, State[Policy]]) -> None:
     """Check that nothing is kept but what was written and not purged; that it is there was checked block by block."""
     for channel, collection, key_hash, *version in file.private_data_rows():
         past = states[channel].private_past.get((collection, key_hash), []) if channel in states else []
@@ -56,13 +57,13 @@ def _require_private_data(file: LedgerFile, states: Mapping[str, State]) -> None
             raise Violated(Violation(what=ViolationKind.PRIVATE_STATE, channel=channel, detail=detail))
 
 
-def _state_rows(states: Mapping[str, State]) -> Iterator[Row]:
+def _state_rows(states: Mapping[str, State[Policy]]) -> Iterator[Row]:
     for channel, state in sorted(states.items()):
         for key, stored in state.range("", ""):
             yield (channel, key.encode(), *stored.version, stored.value)
 
 
-def _policy_rows(states: Mapping[str, State]) -> Iterator[Row]:
+def _policy_rows(states: Mapping[str, State[Policy]]) -> Iterator[Row]:
     for channel, state in sorted(states.items()):
         for key, stored in state.range("", ""):
             if stored.policy is not None:
@@ -70,14 +71,14 @@ def _policy_rows(states: Mapping[str, State]) -> Iterator[Row]:
                 yield (channel, key.encode(), policy)
 
 
-def _history_rows(states: Mapping[str, State]) -> Iterator[Row]:
+def _history_rows(states: Mapping[str, State[Policy]]) -> Iterator[Row]:
     for channel, state in sorted(states.items()):
         for key in state.names():
             for version in state.past[key]:
                 yield (channel, key.encode(), *version)
 
 
-def _private_state_rows(states: Mapping[str, State]) -> Iterator[Row]:
+def _private_state_rows(states: Mapping[str, State[Policy]]) -> Iterator[Row]:
     for channel, state in sorted(states.items()):
         for place in sorted(state.private_past):
             hashed = state.private(place)

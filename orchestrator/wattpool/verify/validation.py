@@ -42,7 +42,7 @@ class BlockRules:
     """
 
     chaincode: Installed
-    state: State
+    state: State[Policy]
     members: Mapping[str, Member]
     ids: set[str]
     _policies_changed: set[str] = field(default_factory=set)

@@ -17,17 +17,24 @@ from wattpool.ledgers import block
 from wattpool.ledgers.block import FORMAT_VERSION, Code, Genesis, Installed, Malformed, Response, Transaction, Version
 from wattpool.ledgers.certificates import CertificateRefused, Member, read_member
 from wattpool.verify.execution import Execution, Misused, Purged, Transient, Unprotected, difference, hash_key
-from wattpool.verify.file import LedgerFile, Place, TransactionRow
+from wattpool.verify.file import LedgerFile, TransactionRow
 from wattpool.verify.laws import Laws
-from wattpool.verify.report import Broken, ChannelReport, Report, Violated, Violation, ViolationKind
-from wattpool.verify.state import State, StateAt, View
+from wattpool.verify.report import (
+    Broken,
+    ChannelReport,
+    Report,
+    Violated,
+    Violation,
+    ViolationKind,
+    require_pinned,
+)
+from wattpool.verify.state import Place, State, StateAt, View
 from wattpool.verify.tables import require_tables
 from wattpool.verify.validation import TIME_WINDOW_S, BlockRules, versions_read
 from wattpool_chaincode import contract, ledger
 from wattpool_chaincode.chaincode import Chaincode
-from wattpool_chaincode.context import Submitter
+from wattpool_chaincode.context import Policy, Submitter
 from wattpool_chaincode.records import codec
-from wattpool_chaincode.refusal import Refused
 
 # Told how many transactions are checked, of how many.
 Progress = Callable[[int, int], None]
@@ -36,13 +43,18 @@ CHAINCODES: Mapping[str, Chaincode] = {contract.CHANNEL: contract.CONTRACT, ledg
 
 
 def verify(
-    directory: Path, *, chaincodes: Mapping[str, Chaincode] = CHAINCODES, progress: Progress | None = None
+    directory: Path,
+    *,
+    chaincodes: Mapping[str, Chaincode] = CHAINCODES,
+    genesis: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Check the ledger in `directory`, which may be open for writing, as it is now.
 
     Args:
         directory: of an embedded ledger; nothing is written there.
         chaincodes: by channel; the laws of tokens and energy are those of Wattpool's own, and hold for these alone.
+        genesis: by channel, the hash that it must start from; all channels of a ledger start from one genesis.
         progress: told of every transaction.
 
     Returns:
@@ -52,7 +64,7 @@ def verify(
         ForeignLedger: if there is no ledger in the directory.
     """
     file = LedgerFile(directory)
-    verifier = _Verifier(file, chaincodes, progress)
+    verifier = _Verifier(file, chaincodes, genesis or {}, progress)
     violation = None
     try:
         verifier.run()
@@ -75,6 +87,7 @@ class _Chain:
         channel: its name.
         installed: name and policy of its chaincode, as the genesis has them.
         chaincode: its contract.
+        genesis_hash: of the genesis.
         tip_hash: of the last block, or of the genesis.
         laws: those of the ledger chain.
         ids: of all transactions.
@@ -84,8 +97,9 @@ class _Chain:
     channel: str
     installed: Installed
     chaincode: Chaincode
+    genesis_hash: str
     tip_hash: str
-    state: State
+    state: State[Policy]
     laws: Laws | None
     ids: set[str] = field(default_factory=set)
     times: list[list[int]] = field(default_factory=list)
@@ -99,6 +113,8 @@ class _Chain:
             blocks=self.height,
             transactions=self.transactions,
             unrepeatable=self.unrepeatable,
+            system=0,
+            genesis_hash=self.genesis_hash,
             tip_hash=self.tip_hash if self.height else None,
         )
 
@@ -115,10 +131,17 @@ class _Header:
 
 
 class _Verifier:
-    def __init__(self, file: LedgerFile, chaincodes: Mapping[str, Chaincode], progress: Progress | None) -> None:
+    def __init__(
+        self,
+        file: LedgerFile,
+        chaincodes: Mapping[str, Chaincode],
+        pinned: Mapping[str, str],
+        progress: Progress | None,
+    ) -> None:
         self.chains: dict[str, _Chain] = {}
         self._file = file
         self._chaincodes = chaincodes
+        self._pinned = pinned
         self._progress = progress
         self._members: dict[str, Member] = {}
         self._heights: dict[str, int] = {}
@@ -160,10 +183,11 @@ class _Verifier:
         expected = {name: Installed(name=one.name, policy=one.policy) for name, one in self._chaincodes.items()}
         if genesis.chaincodes != expected:
             raise Broken(ViolationKind.GENESIS, "channels, chaincodes or policies are not those of this program")
+        require_pinned(self._pinned, dict.fromkeys(genesis.chaincodes, genesis.hash))
         return genesis
 
     def _new_chain(self, channel: str, installed: Installed, genesis: Genesis) -> _Chain:
-        state = State()
+        state = State[Policy]()
         chaincode = self._chaincodes[channel]
 
         def private(place: Place) -> bytes:
@@ -177,6 +201,7 @@ class _Verifier:
             channel=channel,
             installed=installed,
             chaincode=chaincode,
+            genesis_hash=genesis.hash,
             tip_hash=genesis.hash,
             state=state,
             laws=Laws(state, private) if is_ledger else None,
@@ -281,7 +306,7 @@ class _Verifier:
         before = {key: _value(chain.state, key) for key in response.writes}
         chain.state.apply(version, response)
         if chain.laws is not None:
-            chain.laws.check(transaction, before)
+            chain.laws.check(response.writes, before=before, argument=transaction.proposal.argument)
 
     def _repeat(self, chain: _Chain, version: Version, transaction: Transaction) -> Response:
         """Run the contract again.
@@ -294,7 +319,8 @@ class _Verifier:
         proposal = transaction.proposal
         creator = self._members[proposal.creator]
         execution = Execution(
-            proposal,
+            transaction_id=proposal.id,
+            time_utc=proposal.time_utc,
             submitter=Submitter(msp_id=creator.msp_id, attributes=creator.attributes),
             transient=self._transient(chain, version, transaction),
             channel=chain.channel,
@@ -302,18 +328,10 @@ class _Verifier:
             private_value=self._private_value,
             others={name: self._other(chain, name, height) for name, height in transaction.response.heights.items()},
         )
-        try:
-            return execution.response(chain.chaincode.invoke(execution, proposal.function, proposal.argument))
-        except (Purged, Unprotected, sqlite3.DatabaseError):
-            raise
-        except Refused as error:
-            raise Broken(ViolationKind.EXECUTION, f"run again, the contract refuses: {error}") from error
-        except Exception as error:
-            # A contract whose invariant is broken raises anything; on a ledger that holds, none does.
-            detail = f"run again, the contract fails: {type(error).__name__}: {error}"
-            raise Broken(ViolationKind.EXECUTION, detail) from error
+        result = execution.run(chain.chaincode, proposal.function, proposal.argument)
+        return execution.response(proposal.hash, result)
 
-    def _other(self, chain: _Chain, channel: str, height: int) -> tuple[int, View, Chaincode]:
+    def _other(self, chain: _Chain, channel: str, height: int) -> tuple[int, View[Policy], Chaincode]:
         """Return what a transaction of `chain` could see of another channel when that had `height` blocks."""
         other = self.chains.get(channel)
         if other is None or other is chain:
@@ -461,7 +479,7 @@ def _require_time(chain: _Chain, transaction: Transaction) -> None:
             raise Broken(ViolationKind.TIME, f"proposed at {time_utc}, though it read what was proposed at {read_utc}")
 
 
-def _value(state: State, key: str) -> bytes | None:
+def _value(state: State[Policy], key: str) -> bytes | None:
     stored = state.get(key)
     return None if stored is None else stored.value
 
