@@ -179,7 +179,11 @@ def seal(
 ) -> None:
     pair = signed("seal", signer, dict(content), period=period)
     sealed = {"previous": content["previous"], "seal": codec.content_id(pair[0].encode()), **(written or {})}
-    steps = [put("roster/000001", {"rules": [{"from_utc": 0, "rules": RULES}]}), phase("sealed"), put(f"seal/{PERIOD}", sealed)]
+    steps = [
+        put("roster/000001", {"rules": [{"from_utc": 0, "rules": RULES}]}),
+        phase("sealed"),
+        put(f"seal/{PERIOD}", sealed),
+    ]
     argument = codec.encode({"seal": pair, "steps": steps})
     ledger.submit(Call(channel="ledger", function="run", argument=argument), by=AGGREGATOR)
 
