@@ -1,7 +1,7 @@
 """What the client's signed proposal says of a transaction."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Any
@@ -12,23 +12,59 @@ from fabric_protos.peer import proposal_pb2
 _HEADER_TYPES = (common_pb2.ENDORSER_TRANSACTION, common_pb2.CONFIG)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Proposal:
     """The parts of a proposal that a chaincode may ask for; all are empty in the peer's own calls, which have none.
 
-    Attributes:
-        signed: the whole SignedProposal.
-        creator: the client's serialized identity.
-        transient: data for the endorsers alone.
-        binding: SHA-256 over nonce, creator and epoch: ties other messages to this proposal.
-        timestamp_ns: the client's clock, nanoseconds since 1970 UTC; equal for all endorsers.
+    Most contracts ask for few of them, so each is made when it is asked for.
+
+    Args:
+        signed: the peer.SignedProposal.
+        channel_header: the common.ChannelHeader in it.
+        signature_header: the common.SignatureHeader in it.
+        payload: the peer.ChaincodeProposalPayload in it.
     """
 
-    signed: bytes = b""
-    creator: bytes = b""
-    transient: Mapping[str, bytes] = field(default_factory=lambda: MappingProxyType({}))
-    binding: bytes = b""
-    timestamp_ns: int = 0
+    def __init__(self, signed: Any, channel_header: Any, signature_header: Any, payload: Any) -> None:
+        self._signed = signed
+        self._channel_header = channel_header
+        self._signature_header = signature_header
+        self._payload = payload
+
+    @property
+    def signed(self) -> bytes:
+        """The whole SignedProposal."""
+        return bytes(self._signed.SerializeToString())
+
+    @property
+    def creator(self) -> bytes:
+        """The client's serialized identity."""
+        return bytes(self._signature_header.creator)
+
+    @cached_property
+    def transient(self) -> Mapping[str, bytes]:
+        """Data for the endorsers alone."""
+        return MappingProxyType(dict(self._payload.TransientMap))
+
+    @property
+    def binding(self) -> bytes:
+        """SHA-256 over nonce, creator and epoch: ties other messages to this proposal."""
+        if not self.creator:
+            return b""
+        epoch = self._channel_header.epoch.to_bytes(8, "little")
+        return sha256(self._signature_header.nonce + self.creator + epoch).digest()
+
+    @property
+    def timestamp_ns(self) -> int:
+        """The client's clock, nanoseconds since 1970 UTC; equal for all endorsers."""
+        return int(self._channel_header.timestamp.ToNanoseconds())
+
+
+NO_PROPOSAL = Proposal(
+    proposal_pb2.SignedProposal(),
+    common_pb2.ChannelHeader(),
+    common_pb2.SignatureHeader(),
+    proposal_pb2.ChaincodeProposalPayload(),
+)
 
 
 def read_proposal(signed: Any) -> Proposal:
@@ -45,12 +81,4 @@ def read_proposal(signed: Any) -> Proposal:
         raise ValueError(f"the proposal's header has type {channel_header.type}, which is no transaction")
     signature_header = common_pb2.SignatureHeader.FromString(header.signature_header)
     payload = proposal_pb2.ChaincodeProposalPayload.FromString(proposal.payload)
-    creator = signature_header.creator
-    epoch = channel_header.epoch.to_bytes(8, "little")
-    return Proposal(
-        signed=signed.SerializeToString(),
-        creator=creator,
-        transient=MappingProxyType(dict(payload.TransientMap)),
-        binding=sha256(signature_header.nonce + creator + epoch).digest(),
-        timestamp_ns=channel_header.timestamp.ToNanoseconds(),
-    )
+    return Proposal(signed, channel_header, signature_header, payload)

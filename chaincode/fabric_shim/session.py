@@ -22,7 +22,7 @@ from fabric_shim.errors import ArgumentError, PeerError, Rejected, ShimError, St
 from fabric_shim.frames import Status
 from fabric_shim.http2 import CallFailed
 from fabric_shim.limits import PeerLimits, read_limits
-from fabric_shim.proposal import Proposal, read_proposal
+from fabric_shim.proposal import NO_PROPOSAL, Proposal, read_proposal
 from fabric_shim.response import ERROR, ERROR_THRESHOLD, Response
 from fabric_shim.stub import Stub
 from fabric_shim.workers import Workers
@@ -121,7 +121,7 @@ class Session:
     def _run(self, transaction: "_Transaction", message: Any) -> None:
         try:
             call = chaincode_pb2.ChaincodeInput.FromString(message.payload)
-            proposal = read_proposal(message.proposal) if message.HasField("proposal") else Proposal()
+            proposal = read_proposal(message.proposal) if message.HasField("proposal") else NO_PROPOSAL
         except (DecodeError, ValueError) as error:
             reply = _fault(message, f"the transaction cannot be read: {error}")
         else:

@@ -1,8 +1,12 @@
 """Threads that run contract code, away from the threads that read the streams."""
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
+
+Job = Callable[[], None]
+_Inbox = SimpleQueue[Job | None]
 
 
 class Workers:
@@ -15,22 +19,28 @@ class Workers:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._changed = threading.Condition()
+        # Each thread waits at an inbox of its own: at a common one, a job would wake a second thread for nothing, and
+        # waking threads is most of the price of a transaction. The last to have worked is the first to work again.
+        self._inboxes: list[_Inbox] = []
+        self._idle: list[_Inbox] = []
+        self._waiting: deque[Job] = deque()
         self._unfinished = 0
-        self._threads = 0
         self._closed = False
 
-    def submit(self, job: Callable[[], None]) -> bool:
+    def submit(self, job: Job) -> bool:
         """Run `job`, which must not raise, on a thread of its own; False if the pool is closed."""
         with self._changed:
             if self._closed:
                 return False
             self._unfinished += 1
-            if self._threads < min(self._unfinished, self._limit):
-                self._threads += 1
-                threading.Thread(target=self._work, name=f"transaction-{self._threads}", daemon=True).start()
-        self._jobs.put(job)
+            if not self._idle:
+                if len(self._inboxes) == self._limit:
+                    self._waiting.append(job)
+                    return True
+                self._start()
+            inbox = self._idle.pop()
+        inbox.put(job)
         return True
 
     def close(self, timeout_s: float) -> int:
@@ -38,14 +48,25 @@ class Workers:
         with self._changed:
             self._closed = True
             self._changed.wait_for(lambda: self._unfinished == 0, timeout_s)
-            for _ in range(self._threads):
-                self._jobs.put(None)
+            for inbox in self._inboxes:
+                inbox.put(None)
             return self._unfinished
 
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
+    def _start(self) -> None:
+        inbox: _Inbox = SimpleQueue()
+        self._inboxes.append(inbox)
+        self._idle.append(inbox)
+        name = f"transaction-{len(self._inboxes)}"
+        threading.Thread(target=self._work, args=(inbox,), name=name, daemon=True).start()
+
+    def _work(self, inbox: _Inbox) -> None:
+        while (job := inbox.get()) is not None:
             job()
             with self._changed:
                 self._unfinished -= 1
+                if self._waiting:
+                    inbox.put(self._waiting.popleft())
+                else:
+                    self._idle.append(inbox)
                 if self._closed:
                     self._changed.notify_all()
