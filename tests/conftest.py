@@ -1,6 +1,11 @@
-"""Options of the whole test run."""
+"""Options and fixtures of the whole test run."""
+
+from collections.abc import Generator
 
 import pytest
+
+from wattpool_network.commands import Binaries
+from wattpool_network.errors import BinaryMissing
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -8,10 +13,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--ledger",
         choices=("embedded", "fabric"),
         default="embedded",
-        help="the ledger that the suite in tests/ledger runs on",
+        help="the ledger that the tests of the port and of the market run on",
     )
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("--ledger") == "fabric":
-        raise pytest.UsageError("--ledger=fabric: there is no Fabric ledger yet, run with --ledger=embedded")
+@pytest.fixture(scope="session")
+def fabric() -> Binaries:
+    """Fabric's programs, if they are on this machine."""
+    try:
+        return Binaries.find()
+    except BinaryMissing as error:
+        raise pytest.skip.Exception(str(error)) from error
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Have all tests that skip for want of Fabric told in one line, which needs one place for all."""
+    report = yield
+    if call.excinfo is not None and isinstance(call.excinfo.value.__cause__, BinaryMissing):
+        report.longrepr = (str(item.config.rootpath / "tests" / "fabric"), 1, str(call.excinfo.value))
+    return report

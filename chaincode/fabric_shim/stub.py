@@ -205,7 +205,12 @@ class Stub:
         return decode_policy(value) if value else None
 
     def set_policy(self, key: str, policy: Policy | None, *, collection: str = "") -> None:
-        """Say who must endorse later changes of `key`; None lifts that."""
+        """Say who must endorse later changes of `key`; None lifts that.
+
+        Where it was lifted, peers validate by the chaincode's policy, but the Gateway of Fabric up to 3.1 reads what is
+        left as a policy that nobody meets (core/endorser/endorser.go parseWritesetMetadata): clients then have to name
+        the endorsing organisations, unless the key was deleted or has got the chaincode's policy instead.
+        """
         metadata = shim_pb2.StateMetadata(metakey=_POLICY_KEY, value=encode_policy(policy) if policy else b"")
         self._write(key, collection, type=_WRITE.PUT_STATE_METADATA, metadata=metadata)
 

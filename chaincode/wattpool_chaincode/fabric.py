@@ -30,10 +30,18 @@ _REASONS: Mapping[str, StrEnum] = {
 
 
 class FabricContext:
-    """One transaction's view of one channel, through its stub."""
+    """One transaction's view of one channel, through its stub.
 
-    def __init__(self, stub: Stub) -> None:
+    Args:
+        stub: of the transaction.
+        policy: the chaincode's own.
+        reasons: what a query of another channel may be refused with, by the name that stands in the message.
+    """
+
+    def __init__(self, stub: Stub, *, policy: Policy, reasons: Mapping[str, StrEnum] = _REASONS) -> None:
         self._stub = stub
+        self._policy = policy
+        self._reasons = reasons
         self.channel = stub.channel
         self.transaction_id = stub.transaction_id
         self.time_utc = stub.timestamp_ns // _NS_PER_S
@@ -82,7 +90,8 @@ class FabricContext:
         return self._stub.range(start, end, collection=collection)
 
     def set_policy(self, key: str, policy: Policy | None) -> None:
-        self._stub.set_policy(key, None if policy is None else _out_of(policy))
+        # Where a key's policy was taken away, a Gateway finds nobody to endorse any more (see Stub.set_policy).
+        self._stub.set_policy(key, _out_of(policy or self._policy))
 
     def emit(self, name: str, payload: bytes) -> None:
         self._stub.set_event(name, payload)
@@ -92,7 +101,7 @@ class FabricContext:
         if response.status < ERROR_THRESHOLD:
             return response.payload
         name, _, detail = response.message.partition(": ")
-        reason = _REASONS.get(name)
+        reason = self._reasons.get(name)
         if reason is None:
             raise RuntimeError(f"{function} on {channel} failed: {response.message}")
         raise Refused(reason, detail)
@@ -113,7 +122,8 @@ class FabricChaincode:
         if len(stub.parameters) != 1:
             raise Rejected(f"{CallRefusal.ARGUMENT_MALFORMED}: a function and one JSON object were expected")
         try:
-            return Response(payload=self._chaincode.invoke(FabricContext(stub), stub.function, stub.parameters[0]))
+            context = FabricContext(stub, policy=self._chaincode.policy)
+            return Response(payload=self._chaincode.invoke(context, stub.function, stub.parameters[0]))
         except Refused as refused:
             raise Rejected(str(refused)) from refused
 

@@ -56,7 +56,8 @@ def _one_sentence(command: Callable[Words, None]) -> Callable[Words, None]:
         try:
             command(*words, **options)
         except NetworkError as error:
-            typer.echo(f"wattpool network: {error}", err=True)
+            # What Fabric's programs said may have lines of its own.
+            typer.echo(f"wattpool network: {' '.join(str(error).split())}", err=True)
             raise typer.Exit(BAD_INPUT_STATUS) from error
 
     return run

@@ -3,7 +3,8 @@
 The file names paths relative to itself, so that a copy of the directory works elsewhere.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from wattpool_network.configuration import CA, REGISTRAR
 from wattpool_network.errors import MalformedConnection
 from wattpool_network.layout import Layout
 from wattpool_network.topology import Organisation, Topology
+
+_ADDRESS = re.compile(r"[^\s/:]+:\d{1,5}|\[[0-9a-fA-F:.]+\]:\d{1,5}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +100,9 @@ def read(file: Path) -> Connection:
     """
     try:
         value = yaml.safe_load(file.read_text())
-        return Connection(
-            channels={name: tuple(map(str, one["chaincodes"])) for name, one in value["channels"].items()},
-            organisations={msp_id: _read_access(file, one) for msp_id, one in value["organisations"].items()},
+        connection = Connection(
+            channels={str(name): _texts(one["chaincodes"]) for name, one in value["channels"].items()},
+            organisations={str(msp_id): _read_access(file, one) for msp_id, one in value["organisations"].items()},
         )
     except OSError as error:
         raise MalformedConnection(f"{file}: {error.strerror}") from error
@@ -109,6 +112,9 @@ def read(file: Path) -> Connection:
         raise MalformedConnection(f"{file} lacks {error.args[0]!r}; `up` writes it anew") from error
     except (TypeError, AttributeError) as error:
         raise MalformedConnection(f"{file} does not describe a network; `up` writes it anew") from error
+    for problem in _problems(connection):
+        raise MalformedConnection(f"{file}: {problem}; `up` writes it anew")
+    return connection
 
 
 def _access(topology: Topology, layout: Layout, organisation: Organisation) -> OrganisationAccess:
@@ -144,7 +150,7 @@ def _read_access(file: Path, value: Any) -> OrganisationAccess:
     authority = value["authority"]
     return OrganisationAccess(
         name=str(value["name"]),
-        peers=tuple(map(str, value["peers"])),
+        peers=_texts(value["peers"]),
         tls_root=file.parent / value["tls_root"],
         identities={name: _read_files(file, one) for name, one in value["identities"].items()},
         authority=AuthorityAccess(
@@ -154,6 +160,22 @@ def _read_access(file: Path, value: Any) -> OrganisationAccess:
             registrar=_read_files(file, authority["registrar"]),
         ),
     )
+
+
+def _problems(connection: Connection) -> Iterator[str]:
+    if not connection.organisations:
+        yield "there is no organisation"
+    for msp_id, access in connection.organisations.items():
+        if not access.peers:
+            yield f"{msp_id} has no peer"
+        yield from (f"{peer!r} is not host:port" for peer in access.peers if _ADDRESS.fullmatch(peer) is None)
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    # A text is a sequence of texts, too.
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is no list")
+    return tuple(map(str, value))
 
 
 def _read_files(file: Path, value: Any) -> IdentityFiles:

@@ -70,7 +70,8 @@ _ADVICE = {
     Reason.CHANNEL_UNKNOWN: "the peer has not joined this channel; check the channel's name",
     Reason.CHAINCODE_UNKNOWN: "no peer within reach has this chaincode committed and installed on this channel; "
     "check both names",
-    Reason.CHAINCODE_STOPPED: "the chaincode's process went away while it ran; try again with a new proposal",
+    Reason.CHAINCODE_STOPPED: "the chaincode's process does not run, or went away meanwhile; start it and try again "
+    "with a new proposal",
     Reason.ORGANISATION_UNKNOWN: "an organisation asked for has no endorsing peer; check the MSP ids",
     Reason.ENDORSEMENTS_DIFFER: "the endorsers computed different results; the chaincode uses a clock, chance or "
     "unordered data, or their versions differ",
@@ -106,6 +107,7 @@ _FRAGMENTS = (
     ("make sure the chaincode", Reason.CHAINCODE_UNKNOWN),
     ("chaincode is not installed", Reason.CHAINCODE_UNKNOWN),
     ("chaincode stream terminated", Reason.CHAINCODE_STOPPED),
+    ("could not launch chaincode", Reason.CHAINCODE_STOPPED),
     ("protect transient data", Reason.TRANSIENT_UNPROTECTED),
     ("failed to find any endorsing peers for org", Reason.ORGANISATION_UNKNOWN),
     ("ProposalResponsePayloads do not match", Reason.ENDORSEMENTS_DIFFER),

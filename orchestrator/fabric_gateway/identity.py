@@ -109,6 +109,14 @@ class PrivateKeySigner:
             return cls(key)
         raise Malformed("the private key is not of P-256, P-384 or Ed25519")
 
+    def is_of(self, identity: Identity) -> bool:
+        """Tell whether this is the key that an identity's certificate is for.
+
+        Raises:
+            Malformed: if the identity's certificate is none.
+        """
+        return identity.certificate.public_key() == self._key.public_key()
+
     def sign(self, digest: bytes) -> bytes:
         """Sign a digest of 32 or 48 bytes, with Ed25519 a message.
 

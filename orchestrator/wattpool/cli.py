@@ -1,6 +1,7 @@
 """The command line of Wattpool."""
 
 import json
+import os
 import re
 import sys
 import time
@@ -133,7 +134,8 @@ def main() -> None:
     try:
         app()
     except (BadInput, LedgerError) as error:
-        typer.echo(f"wattpool: {error}", err=True)
+        # What another program or library said may have lines of its own.
+        typer.echo(f"wattpool: {' '.join(str(error).split())}", err=True)
         sys.exit(BAD_INPUT_STATUS)
 
 
@@ -158,6 +160,8 @@ def _open(place: str, scenario: Scenario, clock: SimulatedClock) -> Iterator[Led
         with open_ledger(Path(place), scenario, clock) as embedded:
             yield embedded
         return
+    # What gRPC itself would log, such as a TLS handshake that failed, comes back as an error, too.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         from wattpool.ledgers.fabric import FabricLedger, read_connection  # noqa: PLC0415 -- an extra
     except ModuleNotFoundError as error:

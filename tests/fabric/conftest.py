@@ -7,16 +7,7 @@ import pytest
 
 from fabric.founded import Founded, example_topology
 from wattpool_network.commands import Binaries
-from wattpool_network.errors import BinaryMissing
 from wattpool_network.network import Network
-
-
-@pytest.fixture(scope="session")
-def fabric() -> Binaries:
-    try:
-        return Binaries.find()
-    except BinaryMissing as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

@@ -35,12 +35,44 @@ def test_a_connection_still_names_its_files_after_the_directory_was_moved(tmp_pa
         (b"3", "does not describe a network"),
         (b"channels: {}", "lacks 'organisations'"),
         (b"channels: {}\norganisations: {DsoMSP: {name: dso}}", "lacks 'authority'"),
+        (b"channels: {}\norganisations: [DsoMSP]", "does not describe a network"),
+        (b"channels: {ledger: {chaincodes: ledger}}\norganisations: {}", "does not describe a network"),
     ],
 )
 def test_a_malformed_file_is_refused_by_name(tmp_path: Path, content: bytes, message: str) -> None:
     file = tmp_path / "connection.yaml"
     file.write_bytes(content)
     with pytest.raises(MalformedConnection, match=f"connection.yaml {message}"):
+        connection.read(file)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("    peers:\n    - 127.0.0.1:9040\n", "    peers: []\n", "AggregatorMSP has no peer"),
+        ("    peers:\n    - 127.0.0.1:9040\n", "    peers: 127.0.0.1:9040\n", "does not describe a network"),
+        ("- 127.0.0.1:9040\n", "- peer0\n", "'peer0' is not host:port"),
+        ("- 127.0.0.1:9040\n", "- https://peer0:9040\n", "'https://peer0:9040' is not host:port"),
+        ("    tls_root: ", "    root: ", "lacks 'tls_root'"),
+        ("    identities:\n", "    identities: 3\n    others:\n", "does not describe a network"),
+        ("        key: ", "        keys: ", "lacks 'key'"),
+        ("  authority:\n", "  authority: []\n  other:\n", "does not describe a network"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_told(tmp_path: Path, before: str, after: str, message: str) -> None:
+    layout = Layout(tmp_path)
+    connection.write(layout.connection, connection.of(TOPOLOGY, layout))
+    text = layout.connection.read_text()
+    assert before in text
+    layout.connection.write_text(text.replace(before, after, 1))
+    with pytest.raises(MalformedConnection, match=message):
+        connection.read(layout.connection)
+
+
+def test_a_file_without_organisations_is_no_connection(tmp_path: Path) -> None:
+    file = tmp_path / "connection.yaml"
+    file.write_text("channels: {}\norganisations: {}")
+    with pytest.raises(MalformedConnection, match="there is no organisation"):
         connection.read(file)
 
 

@@ -48,6 +48,7 @@ REASONS = [
     (detailed(Code.ABORTED, "failed", "make sure the chaincode x has been successfully"), Reason.CHAINCODE_UNKNOWN),
     (detailed(Code.ABORTED, "failed", "x exists, but chaincode is not installed"), Reason.CHAINCODE_UNKNOWN),
     (detailed(Code.ABORTED, "failed", "error: chaincode stream terminated"), Reason.CHAINCODE_STOPPED),
+    (detailed(Code.ABORTED, "failed", "could not launch chaincode x: connection refused"), Reason.CHAINCODE_STOPPED),
     (Fault(Code.UNAVAILABLE, "failed to find any endorsing peers for org(s): Org9MSP"), Reason.ORGANISATION_UNKNOWN),
     (detailed(Code.ABORTED, "failed", "ProposalResponsePayloads do not match"), Reason.ENDORSEMENTS_DIFFER),
     (

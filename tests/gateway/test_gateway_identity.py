@@ -118,3 +118,9 @@ async def test_a_slow_device_may_sign_later(peer: FabricPeer, member: Member) ->
     async with Connection.open(peer.address) as connection:
         gateway = Gateway(connection, member.identity, Device())
         assert (await contract_of(gateway).submit("write", "a")).result == b"wrote a"
+
+
+def test_a_key_is_told_from_another_ones(organisation: Organisation) -> None:
+    one, other = organisation.member("one"), organisation.member("other", new_ed25519_key())
+    assert one.signer.is_of(one.identity)
+    assert not one.signer.is_of(other.identity)

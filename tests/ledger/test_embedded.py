@@ -33,6 +33,13 @@ from wattpool_chaincode.organisations import AGGREGATOR, DSO, MEMBERS, TWO_OF_TH
 Reopen = Callable[[], EmbeddedLedger]
 TESTS = Path(__file__).parent.parent
 
+
+@pytest.fixture
+def ledger(embedded: EmbeddedLedger) -> EmbeddedLedger:
+    """Whatever the option --ledger says."""
+    return embedded
+
+
 # What a contract must not do
 
 

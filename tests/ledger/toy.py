@@ -1,6 +1,8 @@
 """A chaincode that does what it is told, step by step, so that a test can spell out a transaction."""
 
+import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from itertools import islice
 from typing import Any
@@ -79,6 +81,12 @@ def fail(_: Context) -> None:
     raise Broken
 
 
+def get_together(context: Context, keys: list[str]) -> list[str | None]:
+    """Read from several threads at a time, which the embedded ledger does not offer."""
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        return [text(value) for value in pool.map(context.get, keys)]
+
+
 def text(value: bytes | None) -> str | None:
     return None if value is None else value.decode()
 
@@ -106,6 +114,9 @@ STEPS: Mapping[str, Callable[..., object]] = {
     "who": who,
     "refuse": refuse,
     "break": fail,
+    "get_together": get_together,
+    # What no contract may do: every endorser writes something else.
+    "put_chance": lambda context, key: context.put(key, os.urandom(8)),
 }
 
 CHAINCODES = {

@@ -88,6 +88,14 @@ def test_a_ledger_without_blocks_holds(tmp_path: Path) -> None:
     assert [checked.tip_hash for checked in report.channels.values()] == [None, None]
 
 
+@pytest.mark.parametrize("taken", [0, 1, 100, 101, 199, 200])
+def test_a_ledger_with_a_range_left_early_holds(tmp_path: Path, taken: int) -> None:
+    with EmbeddedLedger.create(tmp_path / "new", community="new", chaincodes=CHAINCODES) as ledger:
+        submit(ledger, *(["put", f"{number:03}", "1"] for number in range(201)))
+        submit(ledger, ["first", "000", "", taken], ["put", "mark", "1"])
+    assert verify(tmp_path / "new", chaincodes=CHAINCODES).violation is None
+
+
 def test_a_ledger_that_is_being_written_holds(tampered: Tampered) -> None:
     with EmbeddedLedger.open(tampered.directory, chaincodes=CHAINCODES, clock=lambda: NOON_UTC) as ledger:
         submit(ledger, ["put", "a", "9"])

@@ -23,7 +23,8 @@ the validation codes (one per transaction, in order) included.
   it was queried; for whoever runs the transaction again, unchecked at commit); `policies` (key: policy or null);
   `private_reads` (`[collection, key hash, version]`); `private_writes` (`[collection, key hash, value hash]`, null for
   a purge); `proposal` (hash of the proposal); `ranges` (`[start, end, [[key, version], ...]]`: what was found from
-  `start` to before `end`); `reads` (key: version); `result`; `writes` (key: value, null for a deletion).
+  `start` to before `end`; of a range that was left early the batches begun and the key behind them);
+  `reads` (key: version); `result`; `writes` (key: value, null for a deletion).
 - An endorser signs `wattpool/endorsement/1 ` and the hash of the response, in ASCII. The submitter signs
   `wattpool/transaction/1 ` and the canonical JSON of `{"endorsements","response"}`, the latter the same hash.
   Both as `wattpool_chaincode.records.signing` does.
@@ -45,6 +46,8 @@ from wattpool_chaincode.context import Policy
 from wattpool_chaincode.records import codec
 
 FORMAT_VERSION = 1
+# A range is read in batches of so many keys, and one key ahead (core/chaincode/chaincode_support.go of Fabric).
+RANGE_BATCH = 100
 
 Version = tuple[int, int]
 _Kind = TypeVar("_Kind", str, int)

@@ -1,5 +1,6 @@
 """The ledger on Hyperledger Fabric: each organisation's client talks to its own peer's Gateway."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -14,11 +15,14 @@ from fabric_protos.peer import chaincode_event_pb2, proposal_pb2, proposal_respo
 
 from fabric_gateway import (
     Backoff,
+    CommitStatusError,
     FabricError,
     GatewayError,
     Identity,
+    Malformed,
     PrivateKeySigner,
     Reason,
+    SubmitError,
     Tls,
     ValidationCode,
     blocking,
@@ -39,7 +43,7 @@ from wattpool.ledgers.port import (
     Tip,
 )
 from wattpool_network import connection
-from wattpool_network.connection import Connection
+from wattpool_network.connection import Connection, OrganisationAccess
 from wattpool_network.errors import MalformedConnection
 
 Answer = TypeVar("Answer")
@@ -54,10 +58,30 @@ _MAY_PASS = (
     Reason.POLICY_NOT_SATISFIABLE,
     Reason.UNREACHABLE,
 )
+# What the port has its own words for. A channel and its chaincode have one name, and a peer tells neither from both.
+_REFUSED = {
+    Reason.ACCESS_DENIED: EndorseReason.CERTIFICATE_NOT_VALID,
+    Reason.CERTIFICATE_EXPIRED: EndorseReason.CERTIFICATE_NOT_VALID,
+    Reason.CHAINCODE_UNKNOWN: EndorseReason.CHANNEL_UNKNOWN,
+    Reason.CHANNEL_UNKNOWN: EndorseReason.CHANNEL_UNKNOWN,
+    Reason.CLOCK_SKEW: EndorseReason.TIME_OUTSIDE_WINDOW,
+    Reason.ENDORSEMENTS_DIFFER: EndorseReason.ENDORSEMENTS_DIFFER,
+    Reason.POLICY_NOT_SATISFIABLE: EndorseReason.POLICY_NOT_SATISFIABLE,
+    Reason.TOO_LARGE: EndorseReason.TOO_LARGE,
+}
+# How the rules name a refusal; what breaks in a chaincode is told in other words.
+_REASON = re.compile(r"[a-z][a-z0-9_]*")
 # The identity of an organisation that submits for it.
 CLIENT = "client"
 # The system chaincode that answers questions about the chain itself.
 _QUERIES = "qscc"
+
+
+class ClientUnusable(LedgerError):
+    """An organisation's client cannot call its peer: a file is missing or unreadable, or key and certificate differ."""
+
+    def __init__(self, msp_id: str, message: str) -> None:
+        super().__init__(f"the client of {msp_id}: {message}")
 
 
 def read_connection(path: Path) -> Connection:
@@ -73,18 +97,26 @@ def read_connection(path: Path) -> Connection:
 
 
 class FabricLedger:
-    """A `wattpool.ledgers.port.Ledger` of two channels; chaincode and channel have the same name."""
+    """A `wattpool.ledgers.port.Ledger` of two channels; chaincode and channel have the same name.
 
-    def __init__(self, network: Connection) -> None:
+    Args:
+        network: how it is reached, and the client of each organisation.
+        passing: the pauses before an endorsement is tried again that failed for what may pass.
+
+    Raises:
+        ClientUnusable: if certificates or keys that `network` names cannot be used.
+    """
+
+    def __init__(self, network: Connection, *, passing: Backoff = _PASSING) -> None:
+        self._passing = passing
         self._connections: list[blocking.Connection] = []
         self._gateways: dict[str, Gateway] = {}
         self._silent_until_s: dict[str, float] = {}
-        for msp_id, access in network.organisations.items():
-            peer = blocking.Connection(access.peers[0], tls=Tls(root_pem=access.tls_root.read_bytes()))
+        clients = {msp_id: _client(msp_id, access) for msp_id, access in network.organisations.items()}
+        for msp_id, (tls, identity, signer) in clients.items():
+            peer = blocking.Connection(network.organisations[msp_id].peers[0], tls=tls)
             self._connections.append(peer)
-            client = access.identities[CLIENT]
-            identity = Identity(msp_id=msp_id, certificate_pem=client.certificate.read_bytes())
-            self._gateways[msp_id] = Gateway(peer, identity, PrivateKeySigner.load(client.key.read_bytes()))
+            self._gateways[msp_id] = Gateway(peer, identity, signer)
 
     def close(self) -> None:
         for peer in self._connections:
@@ -107,12 +139,14 @@ class FabricLedger:
         def send() -> SubmittedTransaction:
             return contract.submit_async(call.function, call.argument, transient=call.transient)
 
-        for pause_s in _PASSING.pauses_s():
+        for pause_s in self._passing.pauses_s():
             try:
                 return Sent(self, call.channel, by, send())
             except FabricEndorseError as error:
                 if not self._may_pass(call, by, error):
                     raise _of_the_port(error) from error
+            except FabricError as error:
+                raise _of_the_port(error) from error
             time.sleep(pause_s)
         return Sent(self, call.channel, by, _answered(send))
 
@@ -161,6 +195,8 @@ class FabricLedger:
             passed = passed or (after is not None and one.id == after.transaction_id)
 
     def block(self, channel: str, number: int) -> common_pb2.Block:
+        if not 0 <= number < self.height(channel):
+            raise LedgerError(f"channel {channel!r} has no block {number}")
         return common_pb2.Block.FromString(self._query(channel, "GetBlockByNumber", str(number)))
 
     def transaction(self, channel: str, transaction_id: str) -> transaction_pb2.ProcessedTransaction:
@@ -256,6 +292,25 @@ class Sent:
         )
 
 
+def _client(msp_id: str, access: OrganisationAccess) -> tuple[Tls, Identity, PrivateKeySigner]:
+    """Return what an organisation's client needs to call its peer."""
+    files = access.identities.get(CLIENT)
+    if files is None:
+        raise ClientUnusable(msp_id, f"the connection file has no identity {CLIENT!r}")
+    try:
+        tls = Tls(root_pem=access.tls_root.read_bytes())
+        identity = Identity(msp_id=msp_id, certificate_pem=files.certificate.read_bytes())
+        signer = PrivateKeySigner.load(files.key.read_bytes())
+        belongs = signer.is_of(identity)
+    except OSError as error:
+        raise ClientUnusable(msp_id, f"{error.filename}: {error.strerror}") from error
+    except Malformed as error:
+        raise ClientUnusable(msp_id, str(error)) from error
+    if not belongs:
+        raise ClientUnusable(msp_id, f"the key in {files.key} does not belong to the certificate {files.certificate}")
+    return tls, identity, signer
+
+
 def _answered(call: Callable[[], Answer]) -> Answer:
     """Return what `call` returns; a chaincode's refusal and Fabric's own errors become the port's."""
     try:
@@ -265,10 +320,17 @@ def _answered(call: Callable[[], Answer]) -> Answer:
 
 
 def _of_the_port(error: FabricError) -> LedgerError:
-    if not isinstance(error, GatewayError) or error.refusal is None:
+    if not isinstance(error, GatewayError):
         return LedgerError(str(error))
-    reason, _, detail = error.refusal.message.partition(": ")
-    return EndorseError(reason, detail)
+    if error.refusal is not None:
+        reason, _, detail = error.refusal.message.partition(": ")
+        return EndorseError(reason, detail) if _REASON.fullmatch(reason) else LedgerError(str(error))
+    is_on_no_block = not isinstance(error, CommitStatusError | SubmitError) or (
+        isinstance(error, SubmitError) and not error.is_outcome_unknown
+    )
+    if is_on_no_block and error.reason in _REFUSED:
+        return EndorseError(_REFUSED[error.reason], str(error))
+    return LedgerError(str(error))
 
 
 def _header_hash(header: common_pb2.BlockHeader) -> bytes:

@@ -140,6 +140,7 @@ class EndorseReason(StrEnum):
     TIME_OUTSIDE_WINDOW = "time_outside_window"
     TOO_LARGE = "too_large"
     POLICY_NOT_SATISFIABLE = "policy_not_satisfiable"
+    ENDORSEMENTS_DIFFER = "endorsements_differ"
 
 
 class LedgerError(Exception):

@@ -1,10 +1,21 @@
 """The context of the embedded ledger: one run of a contract over a snapshot, which notes all it reads and writes."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import islice
 
-from wattpool.ledgers.block import Emitted, PrivateRead, PrivateWrite, RangeRead, Response, Transaction, Version
+from wattpool.ledgers.block import (
+    RANGE_BATCH,
+    Emitted,
+    PrivateRead,
+    PrivateWrite,
+    RangeRead,
+    Response,
+    Transaction,
+    Version,
+)
 from wattpool.ledgers.store import Store, hash_key
 from wattpool_chaincode.chaincode import Chaincode
 from wattpool_chaincode.context import Modification, Page, Policy, Submitter
@@ -80,12 +91,9 @@ class Simulation:
         self._writes[key] = None
 
     def range(self, start: str, end: str) -> Iterator[tuple[str, bytes]]:
-        noted = _Range(start, end)
-        self._ranges.append(noted)
-        for key, value, version in self._store.range(self.channel, start, end):
-            noted.note(key, version)
-            yield key, value
-        noted.is_exhausted = True
+        read = _Range(start, end, self._store.range(self.channel, start, end))
+        self._ranges.append(read)
+        return iter(read)
 
     def range_page(self, start: str, end: str, *, page_size: int, bookmark: str = "") -> Page:
         if page_size <= 0:
@@ -192,23 +200,40 @@ class Simulation:
 
 
 class _Range:
-    """What a contract has taken out of one range so far."""
+    """One range as a peer reads it: ahead of the contract, and what was read counts, taken or not.
 
-    def __init__(self, start: str, end: str) -> None:
+    A peer reads a batch and the key behind it, to see whether there is more, and so on when that key is asked for
+    (core/chaincode/query_response_generator.go).
+    """
+
+    def __init__(self, start: str, end: str, rows: Iterator[tuple[str, bytes, Version]]) -> None:
         self._start = start
         self._end = end
+        self._rows = rows
         self._found: list[tuple[str, Version]] = []
-        self.is_exhausted = False
+        self._ahead: deque[tuple[str, bytes]] = deque()
+        self._is_exhausted = False
+        self._read_on(RANGE_BATCH + 1)
 
-    def note(self, key: str, version: Version) -> None:
-        if len(self._found) == MAX_RANGE_KEYS:
-            raise Misuse(f"a range of more than {MAX_RANGE_KEYS} keys")
-        self._found.append((key, version))
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        while self._ahead:
+            if len(self._ahead) == 1 and not self._is_exhausted:
+                self._read_on(RANGE_BATCH)
+            yield self._ahead.popleft()
 
     def read(self) -> RangeRead:
-        """Return the part that was seen: a range left early ends right behind the last key that was taken."""
-        end = self._end if self.is_exhausted else self._found[-1][0] + "\0"
+        """Return the part that was read: one left early ends right behind its last key."""
+        end = self._end if self._is_exhausted else self._found[-1][0] + "\0"
         return RangeRead(start=self._start, end=end, found=tuple(self._found))
+
+    def _read_on(self, count: int) -> None:
+        before = len(self._found)
+        for key, value, version in islice(self._rows, count):
+            if len(self._found) == MAX_RANGE_KEYS:
+                raise Misuse(f"a range of more than {MAX_RANGE_KEYS} keys")
+            self._found.append((key, version))
+            self._ahead.append((key, value))
+        self._is_exhausted = len(self._found) < before + count
 
 
 def _check_key(key: str) -> None:

@@ -1,13 +1,13 @@
 """Running a contract again: a context over the replayed state that notes what the contract reads and writes."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Never
 
-from wattpool.ledgers.block import Emitted, PrivateRead, PrivateWrite, RangeRead, Response, Version
+from wattpool.ledgers.block import RANGE_BATCH, Emitted, PrivateRead, PrivateWrite, RangeRead, Response, Version
 from wattpool.verify.report import Broken, ViolationKind
-from wattpool.verify.state import Place, View
+from wattpool.verify.state import Place, Stored, View
 from wattpool_chaincode.chaincode import Chaincode
 from wattpool_chaincode.context import Modification, Page, Policy, Submitter
 from wattpool_chaincode.records import codec
@@ -116,14 +116,17 @@ class Execution:
         self.writes[_named(key)] = None
 
     def range(self, start: str, end: str) -> Iterator[tuple[str, bytes]]:
-        place, found = len(self.ranges), list[tuple[str, Version]]()
-        self.ranges.append((start, end, found))
-        for key, stored in self._view.range(start, end):
-            found.append((key, stored.version))
-            # Should the contract stop here, it has seen the range up to right behind this key.
-            self.ranges[place] = (start, key + "\0", found)
-            yield key, stored.value
-        self.ranges[place] = (start, end, found)
+        rows = list(self._view.range(start, end))
+        place = len(self.ranges)
+        self.ranges.append(_range_read(start, end, rows, taken=0))
+
+        def take() -> Iterator[tuple[str, bytes]]:
+            for index, (key, stored) in enumerate(rows):
+                if index % RANGE_BATCH == 0:
+                    self.ranges[place] = _range_read(start, end, rows, taken=index + 1)
+                yield key, stored.value
+
+        return take()
 
     def range_page(self, start: str, end: str, *, page_size: int, bookmark: str = "") -> Page:  # noqa: ARG002
         _refuse_unprotected("a page of a range")
@@ -237,6 +240,15 @@ def difference(recorded: Response, repeated: Response) -> str | None:
 def hash_key(key: str) -> str:
     """Return the hash under which a private key stands on the block."""
     return codec.content_id(key.encode())
+
+
+def _range_read(
+    start: str, end: str, rows: Sequence[tuple[str, Stored[Any]]], *, taken: int
+) -> tuple[str, str, list[tuple[str, Version]]]:
+    """Return what counts as read of `rows` when so many were taken: the batches begun, and the key behind them."""
+    count = max(1, -(-taken // RANGE_BATCH)) * RANGE_BATCH + 1
+    found = [(key, stored.version) for key, stored in rows[:count]]
+    return start, end if len(rows) < count else found[-1][0] + "\0", found
 
 
 def _named(key: str) -> str:
