@@ -88,6 +88,10 @@ class Server:
             wire = TlsWire(accepted, self._context) if self._context else Wire(accepted)
             try:
                 wire.handshake()
+            except ConnectionError as error:
+                # Who looks whether the port is open says nothing.
+                log.debug("no TLS with %s: %s", host, error)
+                return
             except OSError as error:
                 log.warning("no TLS with %s: %s", host, error)
                 return

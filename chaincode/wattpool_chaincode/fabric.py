@@ -1,17 +1,23 @@
 """The rules on a Fabric peer: a context over the shim's stub, and the process that serves one chaincode.
 
 `python -m wattpool_chaincode.fabric contract` (or `ledger`) serves it as the environment says (CHAINCODE_ID,
-CHAINCODE_SERVER_ADDRESS, ...). Chaincode and channel have the same name. A call has two arguments: the function and
-one canonical JSON object. A refusal is answered with status 500 and the message `reason: detail`.
+CHAINCODE_SERVER_ADDRESS, ...). A call has two arguments: the function and one canonical JSON object. A refusal is
+answered with status 500 and the message `reason: detail`.
+
+The rules know two channels, `contract` and `ledger`, named after their chaincodes, and three organisations. Here is
+where a network's own names become theirs. Its channels may be called `NAME-contract` and `NAME-ledger`: so one process
+serves the communities of all names, each of which sees its own pair alone. Its MSP ids are named by `--organisations`.
 """
 
+import argparse
 import logging
 import sys
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from itertools import chain
+from types import MappingProxyType
 
-from fabric_shim import OutOf, Rejected, Response, SignedBy, Stub, serve
+from fabric_shim import ConfigurationError, OutOf, Rejected, Response, SignedBy, Stub, serve
 from fabric_shim.response import ERROR_THRESHOLD
 from wattpool_chaincode.authentication import PayloadRefusal
 from wattpool_chaincode.chaincode import CallRefusal, Chaincode
@@ -19,9 +25,16 @@ from wattpool_chaincode.context import Modification, Page, Policy, Submitter
 from wattpool_chaincode.contract import CONTRACT
 from wattpool_chaincode.contract.refusals import ContractRefusal
 from wattpool_chaincode.ledger import LEDGER
+from wattpool_chaincode.organisations import ORGANISATIONS
 from wattpool_chaincode.refusal import Refused
 
 CHAINCODES = {chaincode.name: chaincode for chaincode in (CONTRACT, LEDGER)}
+# Which MSP plays which of the rules' organisations, where a network does not say otherwise.
+THEMSELVES = MappingProxyType({organisation: organisation for organisation in ORGANISATIONS})
+# The certified attribute that tells for which organisation a client acts whose MSP plays several.
+ORGANISATION_ATTRIBUTE = "wattpool.organisation"
+# Two of three endorse, so that one MSP alone could never, or, with two peers, always.
+_MIN_MSPS = 2
 _NS_PER_S = 1_000_000_000
 # What the contract chain may refuse a query of the ledger chain with, by the name that stands in the message.
 _REASONS: Mapping[str, StrEnum] = {
@@ -33,24 +46,55 @@ class FabricContext:
     """One transaction's view of one channel, through its stub.
 
     Args:
-        stub: of the transaction.
+        stub: the transaction, on the network's own channel.
+        channel: what the rules call that channel.
+        msp_ids: the network's own MSP id of each of the rules' organisations.
         policy: the chaincode's own.
         reasons: what a query of another channel may be refused with, by the name that stands in the message.
+
+    Raises:
+        Rejected: if the network's channel is none that the rules could call so.
     """
 
-    def __init__(self, stub: Stub, *, policy: Policy, reasons: Mapping[str, StrEnum] = _REASONS) -> None:
+    def __init__(
+        self,
+        stub: Stub,
+        *,
+        channel: str,
+        msp_ids: Mapping[str, str],
+        policy: Policy,
+        reasons: Mapping[str, StrEnum] = _REASONS,
+    ) -> None:
+        community = stub.channel.removesuffix(channel)
+        if stub.channel != f"{community}{channel}" or (community and not community.endswith("-")):
+            raise Rejected(f"{channel} serves channels called {channel} or NAME-{channel}, not {stub.channel}")
         self._stub = stub
+        self._community = community
+        self._msp_ids = msp_ids
         self._policy = policy
         self._reasons = reasons
-        self.channel = stub.channel
+        self.channel = channel
         self.transaction_id = stub.transaction_id
         self.time_utc = stub.timestamp_ns // _NS_PER_S
         self.transient = stub.transient
 
     @property
     def submitter(self) -> Submitter:
+        """Who sent the transaction, as one of the rules' organisations.
+
+        Raises:
+            Refused: not_authorised, if its MSP plays none, or plays several or another and the certificate does not
+                say which.
+        """
         client = self._stub.client
-        return Submitter(msp_id=client.msp_id, attributes=client.attributes)
+        played = [name for name, msp_id in self._msp_ids.items() if msp_id == client.msp_id]
+        certified = client.attributes.get(ORGANISATION_ATTRIBUTE)
+        acting = [name for name in played if certified in {None, name}]
+        if len(acting) != 1:
+            detail = f"{client.msp_id} plays {' and '.join(played) or 'no organisation'}"
+            told = "nothing" if certified is None else certified
+            raise Refused(CallRefusal.NOT_AUTHORISED, f"{detail}, and has certified {ORGANISATION_ATTRIBUTE} = {told}")
+        return Submitter(msp_id=acting[0], attributes=client.attributes)
 
     def get(self, key: str) -> bytes | None:
         return self._stub.get(key)
@@ -91,13 +135,14 @@ class FabricContext:
 
     def set_policy(self, key: str, policy: Policy | None) -> None:
         # Where a key's policy was taken away, a Gateway finds nobody to endorse any more (see Stub.set_policy).
-        self._stub.set_policy(key, _out_of(policy or self._policy))
+        self._stub.set_policy(key, _out_of(policy or self._policy, self._msp_ids))
 
     def emit(self, name: str, payload: bytes) -> None:
         self._stub.set_event(name, payload)
 
     def query(self, channel: str, function: str, argument: bytes) -> bytes:
-        response = self._stub.invoke_chaincode(channel, [function.encode(), argument], channel=channel)
+        arguments = [function.encode(), argument]
+        response = self._stub.invoke_chaincode(channel, arguments, channel=f"{self._community}{channel}")
         if response.status < ERROR_THRESHOLD:
             return response.payload
         name, _, detail = response.message.partition(": ")
@@ -110,36 +155,67 @@ class FabricContext:
 class FabricChaincode:
     """A chaincode of ours as the shim serves it."""
 
-    def __init__(self, chaincode: Chaincode) -> None:
+    def __init__(self, chaincode: Chaincode, *, msp_ids: Mapping[str, str] = THEMSELVES) -> None:
         self._chaincode = chaincode
+        self._msp_ids = msp_ids
 
     def invoke(self, stub: Stub) -> Response:
         """Run one call.
 
         Raises:
-            Rejected: the rules refuse it, or it does not have two arguments.
+            Rejected: the rules refuse it, it does not have two arguments, or the channel is not theirs.
         """
         if len(stub.parameters) != 1:
             raise Rejected(f"{CallRefusal.ARGUMENT_MALFORMED}: a function and one JSON object were expected")
+        context = FabricContext(
+            stub, channel=self._chaincode.name, msp_ids=self._msp_ids, policy=self._chaincode.policy
+        )
         try:
-            context = FabricContext(stub, policy=self._chaincode.policy)
             return Response(payload=self._chaincode.invoke(context, stub.function, stub.parameters[0]))
         except Refused as refused:
             raise Rejected(str(refused)) from refused
 
 
 def main(arguments: list[str]) -> None:
-    """Serve the chaincode that the one argument names, until told to stop."""
-    match arguments:
-        case [name] if name in CHAINCODES:
-            logging.basicConfig(level=logging.INFO)
-            serve(FabricChaincode(CHAINCODES[name]))
-        case _:
-            sys.exit(f"one of {', '.join(CHAINCODES)} was expected")
+    """Serve the chaincode that the arguments name, until told to stop."""
+    parser = argparse.ArgumentParser(prog="python -m wattpool_chaincode.fabric", description="Serve one chaincode.")
+    parser.add_argument("chaincode", choices=CHAINCODES)
+    parser.add_argument(
+        "--organisations",
+        dest="msp_ids",
+        type=parse_organisations,
+        default=THEMSELVES,
+        metavar="AggregatorMSP=ID,DsoMSP=ID,MembersMSP=ID",
+        help="the network's MSP ids of the three organisations, where they are others",
+    )
+    chosen = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO)
+    try:
+        serve(FabricChaincode(CHAINCODES[chosen.chaincode], msp_ids=chosen.msp_ids))
+    except ConfigurationError as error:
+        parser.error(str(error))
 
 
-def _out_of(policy: Policy) -> OutOf:
-    rules = tuple(SignedBy(rule, "PEER") if isinstance(rule, str) else _out_of(rule) for rule in policy.rules)
+def parse_organisations(text: str) -> Mapping[str, str]:
+    """Read which MSP of the network plays which of the rules' organisations: each once, by at least two MSPs.
+
+    Raises:
+        argparse.ArgumentTypeError: if the text does not say that.
+    """
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    msp_ids = {name: msp_id for name, _, msp_id in pairs}
+    if sorted(name for name, _, _ in pairs) != sorted(ORGANISATIONS) or not all(msp_ids.values()):
+        expected = ", ".join(ORGANISATIONS)
+        raise argparse.ArgumentTypeError(f"{text!r} does not name an MSP id once for each of {expected}")
+    if len(set(msp_ids.values())) < _MIN_MSPS:
+        raise argparse.ArgumentTypeError(f"{text!r} has one MSP play all organisations; two must endorse")
+    return MappingProxyType(msp_ids)
+
+
+def _out_of(policy: Policy, msp_ids: Mapping[str, str]) -> OutOf:
+    rules = tuple(
+        SignedBy(msp_ids[rule], "PEER") if isinstance(rule, str) else _out_of(rule, msp_ids) for rule in policy.rules
+    )
     return OutOf(policy.required, rules)
 
 

@@ -22,7 +22,7 @@ Edit = Callable[[configtx_pb2.ConfigGroup], None]
 
 
 def change(commands: Commands, channel: Channel, edit: Edit, *, signers: Sequence[Peer]) -> bool:
-    """Apply `edit` to a channel's configuration, and wait until all peers of the network have it.
+    """Apply `edit` to a channel's configuration, and wait until all peers of this machine have it.
 
     Args:
         commands: Fabric's programs.
@@ -55,7 +55,7 @@ def change(commands: Commands, channel: Channel, edit: Edit, *, signers: Sequenc
             commands.sign_update(peer, update)
         commands.submit_update(signers[0], channel, update)
     sequence = config.sequence + 1
-    for peer in commands.topology.peers:
+    for peer in commands.topology.here(commands.topology.peers):
         if not until(partial(_has, commands, channel, peer, sequence), deadline_s=DEADLINE_S, poll_s=COMMAND_POLL_S):
             raise NotReady(f"{peer.name} having configuration {sequence} of channel {channel.name}", DEADLINE_S)
     return True

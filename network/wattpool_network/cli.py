@@ -2,26 +2,35 @@
 
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import wraps
+from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, ParamSpec
 
 import typer
 import yaml
 
+from wattpool_network import communities as community_operations
 from wattpool_network import membership
 from wattpool_network.backup import restore as restore_backup
 from wattpool_network.backup import save as save_backup
-from wattpool_network.community import WATTPOOL, community
+from wattpool_network.community import NAMES, WATTPOOL, community
 from wattpool_network.compose import render as render_compose
+from wattpool_network.compose import write_secrets
 from wattpool_network.errors import NetworkError
 from wattpool_network.founding import Report
 from wattpool_network.network import Network
+from wattpool_network.parts import join as join_parts
+from wattpool_network.parts import prepare as prepare_part
+from wattpool_network.parts import require_all
 from wattpool_network.renewal import renew_certificates
 from wattpool_network.revocation import push_crl
 from wattpool_network.snapshot import take as take_snapshot
-from wattpool_network.topology import Consensus, Fabric
+from wattpool_network.topology import Consensus, Fabric, Topology
 from wattpool_network.upgrade import upgrade as upgrade_chaincode
 
 BAD_INPUT_STATUS = 2
@@ -41,9 +50,11 @@ app = typer.Typer(
 
 
 organisations = typer.Typer(help="Organisations that join or leave.", no_args_is_help=True)
+communities = typer.Typer(help="Communities that share the network.", no_args_is_help=True)
 certificates = typer.Typer(help="Certificates of nodes.", no_args_is_help=True)
 revocations = typer.Typer(help="Lists of revoked certificates.", no_args_is_help=True)
 app.add_typer(organisations, name="org")
+app.add_typer(communities, name="community")
 app.add_typer(certificates, name="cert")
 app.add_typer(revocations, name="crl")
 
@@ -63,31 +74,67 @@ def _one_sentence(command: Callable[Words, None]) -> Callable[Words, None]:
     return run
 
 
+ChaincodeCommand = Annotated[str | None, typer.Option(help="Command of a chaincode process; default: Wattpool's.")]
+Orderers = Annotated[int | None, typer.Option(help="How many, spread over the organisations; default: 3.")]
+HowOrderersAgree = Annotated[Consensus | None, typer.Option(help="How orderers agree; default: raft.")]
+Ports = Annotated[int | None, typer.Option(help="The first of 300 ports; default: 7000.")]
+OldestFabric = Annotated[Fabric | None, typer.Option(help="The oldest version of Fabric among nodes; default: 3.")]
+ChaincodeTls = Annotated[bool | None, typer.Option(help="Mutual TLS between peers and chaincode; default: with it.")]
+
+
 @app.command()
 @_one_sentence
 def up(  # noqa: PLR0913, PLR0917 -- the options of one command
     state: State,
-    chaincode: Annotated[str | None, typer.Option(help="Command of a chaincode process; default: Wattpool's.")] = None,
-    orderers: Annotated[int | None, typer.Option(help="How many, spread over the organisations; default: 3.")] = None,
-    consensus: Annotated[Consensus | None, typer.Option(help="How orderers agree; default: raft.")] = None,
-    ports: Annotated[int | None, typer.Option(help="The first of 300 ports; default: 7000.")] = None,
-    fabric: Annotated[Fabric | None, typer.Option(help="The oldest version of Fabric among nodes; default: 3.")] = None,
+    chaincode: ChaincodeCommand = None,
+    orderers: Orderers = None,
+    consensus: HowOrderersAgree = None,
+    ports: Ports = None,
+    fabric: OldestFabric = None,
+    chaincode_tls: ChaincodeTls = None,
 ) -> None:
     """Found a network, or start what does not run of the one that is there; all is ready when it returns."""
-    is_plain = all(option is None for option in (chaincode, orderers, consensus, ports, fabric))
+    is_plain = all(option is None for option in (chaincode, orderers, consensus, ports, fabric, chaincode_tls))
     if is_plain and Network.is_in(state):
         network = Network.open(state)
+        require_all(network)
     else:
-        topology = community(
-            command=WATTPOOL if chaincode is None else tuple(shlex.split(chaincode)),
-            orderers=3 if orderers is None else orderers,
-            consensus=consensus or Consensus.RAFT,
-            port_base=7000 if ports is None else ports,
-            fabric=fabric or Fabric.V3,
-        )
-        network = Network(state, topology)
+        network = Network(state, _topology(chaincode, orderers, consensus, ports, fabric, chaincode_tls))
     network.up(report=_stopwatch())
     typer.echo(f"ready: {network.layout.connection}")
+
+
+@app.command()
+@_one_sentence
+def prepare(  # noqa: PLR0913, PLR0917 -- the options of one command
+    state: State,
+    organisation: Annotated[
+        str | None, typer.Option(help="The organisation whose machine this is: aggregator, dso, members.")
+    ] = None,
+    hosts: Annotated[str | None, typer.Option(help="Where each runs: aggregator=HOST,dso=HOST,members=HOST.")] = None,
+    chaincode: ChaincodeCommand = None,
+    orderers: Orderers = None,
+    consensus: HowOrderersAgree = None,
+    ports: Ports = None,
+    fabric: OldestFabric = None,
+    chaincode_tls: ChaincodeTls = None,
+) -> None:
+    """Make one organisation's part of a network of several machines; all give the same options but the organisation."""
+    if organisation is None or hosts is None:
+        network = Network.open(state)
+    else:
+        topology = _topology(chaincode, orderers, consensus, ports, fabric, chaincode_tls, hosts=_parse_hosts(hosts))
+        network = Network(state, replace(topology, runs_here=organisation))
+    file = prepare_part(network, report=_stopwatch())
+    typer.echo(f"give the others {file} (SHA-256 {sha256(file.read_bytes()).hexdigest()})")
+
+
+@app.command()
+@_one_sentence
+def join(state: State, files: Annotated[list[Path], typer.Argument(help="The others' NAME.public.json.")]) -> None:
+    """Take in the other organisations' public parts; then all compare the fingerprints, and give `up`."""
+    for channel, fingerprint in join_parts(Network.open(state), files).items():
+        typer.echo(f"first block of {channel}: {fingerprint}")
 
 
 @app.command()
@@ -130,6 +177,7 @@ def logs(
 def compose(state: State) -> None:
     """Print a compose file that runs the network in containers instead, once the native nodes are down."""
     network = Network.open(state)
+    write_secrets(network.topology, network.layout)
     typer.echo(yaml.safe_dump(render_compose(network.topology, network.layout), sort_keys=False), nl=False)
 
 
@@ -140,10 +188,20 @@ def upgrade(
     chaincode: Annotated[str, typer.Argument(help="The chaincode, such as ledger.")],
     version: Annotated[str, typer.Option(help="The new version.")],
     command: Annotated[str | None, typer.Option(help="Command of its process; default: Wattpool's.")] = None,
+    period: Annotated[
+        str | None, typer.Option(help="Wait with it until the period before this one is open: 2026-06-01T00:15Z.")
+    ] = None,
 ) -> None:
     """Change a chaincode over to a new version, approved by all organisations, while the network goes on."""
     words = WATTPOOL if command is None else tuple(shlex.split(command))
-    upgrade_chaincode(Network.open(state), chaincode, command=(*words, chaincode), version=version, report=_stopwatch())
+    upgrade_chaincode(
+        Network.open(state),
+        chaincode,
+        command=(*words, chaincode),
+        version=version,
+        period_start_utc=None if period is None else _parse_utc(period),
+        report=_stopwatch(),
+    )
 
 
 @app.command()
@@ -190,6 +248,16 @@ def remove_organisation(state: State, name: OrganisationName) -> None:
     membership.remove(network, network.organisation(name), report=_stopwatch())
 
 
+@communities.command("add")
+@_one_sentence
+def add_community(
+    state: State, name: Annotated[str, typer.Argument(help="Its name, as in the channels NAME-contract, NAME-ledger.")]
+) -> None:
+    """Have the network serve a further community, on a pair of channels of its own."""
+    network = community_operations.add(Network.open(state), name, report=_stopwatch())
+    typer.echo(f"ready: fabric:{network.layout.connection}#{name}")
+
+
 @certificates.command("renew")
 @_one_sentence
 def renew(state: State, name: OrganisationName) -> None:
@@ -204,6 +272,44 @@ def push(state: State, name: OrganisationName) -> None:
     """Make all channels refuse the certificates that an organisation's authority has revoked."""
     network = Network.open(state)
     push_crl(network, network.organisation(name))
+
+
+def _topology(  # noqa: PLR0913, PLR0917 -- the options of two commands
+    chaincode: str | None,
+    orderers: int | None,
+    consensus: Consensus | None,
+    ports: int | None,
+    fabric: Fabric | None,
+    chaincode_tls: bool | None,  # noqa: FBT001 -- the same
+    hosts: Mapping[str, str] = MappingProxyType({}),
+) -> Topology:
+    return community(
+        command=WATTPOOL if chaincode is None else tuple(shlex.split(chaincode)),
+        orderers=3 if orderers is None else orderers,
+        consensus=consensus or Consensus.RAFT,
+        port_base=7000 if ports is None else ports,
+        fabric=fabric or Fabric.V3,
+        chaincode_tls=chaincode_tls is not False,
+        hosts=hosts,
+    )
+
+
+def _parse_hosts(text: str) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    hosts = {name: host for name, _, host in pairs}
+    if sorted(name for name, _, _ in pairs) != sorted(NAMES.values()) or not all(hosts.values()):
+        raise NetworkError(f"--hosts {text} does not name one host for each of {', '.join(NAMES.values())}")
+    return hosts
+
+
+def _parse_utc(text: str) -> int:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        time = None
+    if time is None or time.utcoffset() != timedelta(0) or time.microsecond:
+        raise NetworkError(f"{text!r} is no time in UTC such as 2026-06-01T00:15Z")
+    return int(time.timestamp())
 
 
 def _stopwatch() -> Report:

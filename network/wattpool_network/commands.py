@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import yaml
 
-from wattpool_network import configuration
+from wattpool_network import configuration, genesis
 from wattpool_network.errors import BinaryMissing, CommandFailed, NotReady
 from wattpool_network.layout import Layout
 from wattpool_network.readiness import until
@@ -20,7 +20,9 @@ from wattpool_network.topology import Chaincode, ChaincodeServer, Channel, Order
 _PROGRAMS = ("peer", "orderer", "configtxgen", "configtxlator", "osnadmin", "fabric-ca-server", "discover")
 # A user's own settings for other networks would win over the configuration files.
 _FOREIGN = ("CORE_", "ORDERER_", "FABRIC_", "CONFIGTX_", "CHAINCODE_")
-LEADER_DEADLINE_S = 60.0
+_DEADLINE_HERE_S = 60.0
+# Other organisations' nodes are started by other people.
+_DEADLINE_ELSEWHERE_S = 900.0
 # Asking through one of Fabric's programs costs a tenth of a second of processor time.
 COMMAND_POLL_S = 0.5
 _DEADLINE_S = 120
@@ -89,8 +91,16 @@ class Commands:
     topology: Topology
     layout: Layout
 
+    @property
+    def others_deadline_s(self) -> float:
+        """How long to wait for what needs nodes of several organisations."""
+        return _DEADLINE_ELSEWHERE_S if self.topology.runs_here else _DEADLINE_HERE_S
+
     def make_genesis(self, channel: Channel, block: Path) -> None:
-        """Write a channel's first block, and beside it the configuration that it is made from."""
+        """Write a channel's first block, and beside it the configuration that it is made from.
+
+        The same network has the same block, whoever makes it: the program's own differs each time.
+        """
         block.parent.mkdir(parents=True, exist_ok=True)
         write_yaml(block.with_name("configtx.yaml"), configuration.channel(self.topology, self.layout))
         unfinished = block.with_suffix(".new")
@@ -99,6 +109,7 @@ class Commands:
             *("-configPath", str(block.parent), "-profile", configuration.PROFILE),
             *("-channelID", channel.name, "-outputBlock", str(unfinished)),
         )
+        unfinished.write_bytes(genesis.normalised(unfinished.read_bytes()))
         unfinished.rename(block)
 
     def orderer_channels(self, orderer: Orderer) -> set[str]:
@@ -134,11 +145,16 @@ class Commands:
         answer = self._peer_json(peer, "querycommitted", "--channelID", channel.name)
         return {one["name"]: one["sequence"] for one in answer.get("chaincode_definitions", ())}
 
-    def approved_package(self, peer: Peer, server: ChaincodeServer) -> str | None:
+    def is_approved_by_all(self, peer: Peer, channel: Channel, chaincode: Chaincode) -> bool:
+        """Tell whether all organisations have approved a definition."""
+        answer = self._peer_json(peer, "checkcommitreadiness", *self._definition(channel, chaincode))
+        return all(answer["approvals"].values())
+
+    def approved_package(self, peer: Peer, channel: Channel, chaincode: Chaincode) -> str | None:
         """Return with which package the peer's organisation has approved the chaincode, None if it has not."""
-        words = ("--channelID", server.channel.name, "--name", server.chaincode.name)
+        words = ("--channelID", channel.name, "--name", chaincode.name)
         try:
-            answer = self._peer_json(peer, "queryapproved", *words, "--sequence", str(server.chaincode.sequence))
+            answer = self._peer_json(peer, "queryapproved", *words, "--sequence", str(chaincode.sequence))
         except CommandFailed as error:
             if _NOT_APPROVED in error.last_line:
                 return None
@@ -146,12 +162,12 @@ class Commands:
         found: str = answer["source"]["Type"]["LocalPackage"]["package_id"]
         return found
 
-    def approve(self, peer: Peer, server: ChaincodeServer, package_id: str) -> None:
+    def approve(self, peer: Peer, channel: Channel, chaincode: Chaincode, package_id: str) -> None:
         """Approve for the peer's organisation, and wait until the peer has that committed."""
         self._ordered(
             peer,
-            server.channel,
-            *("lifecycle", "chaincode", "approveformyorg", *self._definition(server.channel, server.chaincode)),
+            channel,
+            *("lifecycle", "chaincode", "approveformyorg", *self._definition(channel, chaincode)),
             *("--package-id", package_id, "--waitForEventTimeout", _EVENT_TIMEOUT),
         )
 
@@ -248,8 +264,8 @@ class Commands:
                 return False
             return True
 
-        if not until(is_taken, deadline_s=LEADER_DEADLINE_S, poll_s=COMMAND_POLL_S):
-            raise NotReady(f"a leader of channel {channel.name}", LEADER_DEADLINE_S)
+        if not until(is_taken, deadline_s=self.others_deadline_s, poll_s=COMMAND_POLL_S):
+            raise NotReady(f"a leader of channel {channel.name}", self.others_deadline_s)
 
     def _peer_json(self, peer: Peer, verb: str, *words: str) -> Any:
         return json.loads(self._peer(peer, "lifecycle", "chaincode", verb, *words, "--output", "json"))

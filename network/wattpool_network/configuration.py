@@ -7,7 +7,9 @@ are named. Sources: sampleconfig/{core,orderer,configtx}.yaml of Fabric, and fab
 from typing import Any
 
 from wattpool_network.layout import Layout
+from wattpool_network.package import BUILDER_VARIABLE
 from wattpool_network.topology import (
+    LOOPBACK,
     Authority,
     Chaincode,
     Collection,
@@ -50,7 +52,7 @@ def authority(authority: Authority, name: str, *, password: str, others: tuple[s
         "port": authority.port,
         "address": organisation.host,
         "tls": {"enabled": True},
-        "operations": {"listenAddress": f"{organisation.host}:{authority.operations_port}", "tls": {"enabled": False}},
+        "operations": {"listenAddress": f"{LOOPBACK}:{authority.operations_port}", "tls": {"enabled": False}},
         "metrics": {"provider": "disabled"},
         "cafiles": list(others),
         "ca": {"name": name},
@@ -97,7 +99,7 @@ def authority(authority: Authority, name: str, *, password: str, others: tuple[s
 
 def tls_hosts(organisation: Organisation, name: str) -> list[str]:
     """Return under which names a node's TLS certificate is good."""
-    return list(dict.fromkeys((organisation.host, name, "localhost", "127.0.0.1")))
+    return list(dict.fromkeys((organisation.host, name, "localhost", LOOPBACK)))
 
 
 def node_environment(home: str) -> dict[str, str]:
@@ -157,7 +159,7 @@ def orderer(topology: Topology, orderer: Orderer, layout: Layout) -> dict[str, A
             "TLS": {**tls, "ClientAuthRequired": True, "ClientRootCAs": tls["RootCAs"]},
         },
         "Operations": {
-            "ListenAddress": f"{orderer.organisation.host}:{orderer.operations_port}",
+            "ListenAddress": f"{LOOPBACK}:{orderer.operations_port}",
             "TLS": {"Enabled": False},
         },
         "Metrics": {"Provider": "prometheus"},
@@ -244,7 +246,7 @@ def peer(topology: Topology, peer: Peer, layout: Layout, *, builder: str) -> dic
         "vm": {"endpoint": ""},
         "chaincode": {
             "mode": "net",
-            "externalBuilders": [{"name": "ccaas", "path": builder}],
+            "externalBuilders": [{"name": "ccaas", "path": builder, "propagateEnvironment": [BUILDER_VARIABLE]}],
             "installTimeout": "60s",
             "startuptimeout": "60s",
             "executetimeout": "30s",
@@ -263,7 +265,8 @@ def peer(topology: Topology, peer: Peer, layout: Layout, *, builder: str) -> dic
             "pvtdataStore": {"purgeInterval": 100, "purgedKeyAuditLogging": True},
             "snapshots": {"rootDir": str(home / "data" / "snapshots")},
         },
-        "operations": {"listenAddress": f"{host}:{peer.operations_port}", "tls": {"enabled": False}},
+        # Health and metrics are not secret, but nobody else's business either.
+        "operations": {"listenAddress": f"{LOOPBACK}:{peer.operations_port}", "tls": {"enabled": False}},
         "metrics": {"provider": "prometheus"},
     }
 

@@ -5,7 +5,7 @@ The file names paths relative to itself, so that a copy of the directory works e
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +51,18 @@ class OrganisationAccess:
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
-    """A network as its clients see it: the chaincodes of each channel, and the organisations by MSP id."""
+    """A network as its clients see it.
+
+    Attributes:
+        channels: the chaincodes of each.
+        organisations: those whose identities are here, by MSP id.
+        communities: those besides the first, whose channels are named after their chaincodes; for each the name of
+            the channel of each chaincode.
+    """
 
     channels: Mapping[str, tuple[str, ...]]
     organisations: Mapping[str, OrganisationAccess]
+    communities: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def of(topology: Topology, layout: Layout) -> Connection:
@@ -64,7 +72,16 @@ def of(topology: Topology, layout: Layout) -> Connection:
             channel.name: tuple(chaincode.name for chaincode in channel.chaincodes) for channel in topology.channels
         },
         organisations={
-            organisation.msp_id: _access(topology, layout, organisation) for organisation in topology.organisations
+            organisation.msp_id: _access(topology, layout, organisation) for organisation in topology.organisations_here
+        },
+        communities={
+            community: {
+                chaincode.name: channel.name
+                for channel in topology.channels
+                if channel.community == community
+                for chaincode in channel.chaincodes
+            }
+            for community in dict.fromkeys(channel.community for channel in topology.channels if channel.community)
         },
     )
 
@@ -73,6 +90,7 @@ def write(file: Path, connection: Connection) -> None:
     """Write a connection; `file` is there whole or not at all."""
     value = {
         "channels": {name: {"chaincodes": list(chaincodes)} for name, chaincodes in connection.channels.items()},
+        "communities": {name: dict(channels) for name, channels in connection.communities.items()},
         "organisations": {
             msp_id: {
                 "name": access.name,
@@ -103,6 +121,7 @@ def read(file: Path) -> Connection:
         connection = Connection(
             channels={str(name): _texts(one["chaincodes"]) for name, one in value["channels"].items()},
             organisations={str(msp_id): _read_access(file, one) for msp_id, one in value["organisations"].items()},
+            communities={str(name): _channels(one) for name, one in value.get("communities", {}).items()},
         )
     except OSError as error:
         raise MalformedConnection(f"{file}: {error.strerror}") from error
@@ -176,6 +195,12 @@ def _texts(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise TypeError(f"{value!r} is no list")
     return tuple(map(str, value))
+
+
+def _channels(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{value!r} names no channels")
+    return {str(chaincode): str(channel) for chaincode, channel in value.items()}
 
 
 def _read_files(file: Path, value: Any) -> IdentityFiles:

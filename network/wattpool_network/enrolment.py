@@ -26,7 +26,7 @@ from wattpool_network.commands import write_yaml
 from wattpool_network.configuration import CA, REGISTRAR, TLS_CA
 from wattpool_network.errors import NetworkError
 from wattpool_network.layout import Layout
-from wattpool_network.topology import Authority, Orderer, Organisation, Peer, Topology
+from wattpool_network.topology import Authority, ChaincodeServer, Orderer, Organisation, Peer, Topology
 
 CONFIGURATION = "fabric-ca-server-config.yaml"
 _UNLIMITED = -1
@@ -60,6 +60,9 @@ def enrol(topology: Topology, authority: Authority, layout: Layout) -> None:
         for node, role in _nodes(topology, organisation):
             people.enrol(node.name, role=role, directory=layout.home(node) / "msp")
             tls.enrol(node.name, role=role, directory=layout.home(node) / "tls")
+        for server in topology.chaincode_servers_of(organisation):
+            if server.tls:
+                tls.enrol(server.name, role="client", directory=layout.home(server) / "tls")
     except CaError as error:
         raise NetworkError(f"{authority.name}: {error}") from error
     _write_roots(layout.msp(organisation), authority, layout)
@@ -70,8 +73,8 @@ def registrar(authority: Authority, layout: Layout, name: str = CA) -> CaSession
     return _Office(authority=authority, layout=layout, name=name).registrar
 
 
-def renew(authority: Authority, node: Orderer | Peer, layout: Layout) -> None:
-    """Have both certificates of a node issued anew for the keys it has; they count when it is started again.
+def renew(authority: Authority, node: Orderer | Peer | ChaincodeServer, layout: Layout) -> None:
+    """Have all certificates of a node issued anew for the keys it has; they count when it is started again.
 
     The keys stay, because channels know orderers by the keys of their TLS certificates (orderer/consensus/etcdraft,
     IsConsenterOfChannel).
@@ -80,9 +83,9 @@ def renew(authority: Authority, node: Orderer | Peer, layout: Layout) -> None:
         NetworkError: if the authority refuses.
     """
     try:
-        for name, directory in ((CA, "msp"), (TLS_CA, "tls")):
-            office = _Office(authority=authority, layout=layout, name=name)
-            office.renew(node.name, directory=layout.home(node) / directory)
+        for name, directory in ((CA, layout.home(node) / "msp"), (TLS_CA, layout.home(node) / "tls")):
+            if directory.exists():
+                _Office(authority=authority, layout=layout, name=name).renew(node.name, directory=directory)
     except CaError as error:
         raise NetworkError(f"{authority.name}: {error}") from error
 

@@ -7,14 +7,12 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wattpool_network import configuration, connection, enrolment, package, readiness
+from wattpool_network import configuration, connection, enrolment, genesis, package, readiness
 from wattpool_network.commands import COMMAND_POLL_S, Commands, write_whole, write_yaml
 from wattpool_network.errors import CommandFailed, NotReady
 from wattpool_network.layout import Layout
 from wattpool_network.nodes import Nodes, each
-from wattpool_network.topology import ChaincodeServer, Channel, Node, Orderer, Peer, Topology, to_json
-
-DISCOVERY_DEADLINE_S = 60.0
+from wattpool_network.topology import Chaincode, Channel, Node, Orderer, Organisation, Peer, Topology, to_json
 
 Report = Callable[[str], None]
 
@@ -65,10 +63,11 @@ class Founding:
 
     def enrol(self) -> None:
         """Start the authorities, and have them certify all nodes and people."""
-        for authority in self.topology.authorities:
+        authorities = self.topology.here(self.topology.authorities)
+        for authority in authorities:
             enrolment.prepare_authority(authority, self.layout)
-        self._start(self.topology.authorities)
-        each(lambda authority: enrolment.enrol(self.topology, authority, self.layout), self.topology.authorities)
+        self._start(authorities)
+        each(lambda authority: enrolment.enrol(self.topology, authority, self.layout), authorities)
 
     def _start(self, nodes: tuple[Node, ...]) -> None:
         self.nodes.start(nodes, self.commands.binaries)
@@ -82,23 +81,29 @@ class Founding:
         return self.nodes.layout
 
     def _configure(self) -> None:
-        for orderer in self.topology.orderers:
+        for orderer in self.topology.here(self.topology.orderers):
             value = configuration.orderer(self.topology, orderer, self.layout)
             write_yaml(self.layout.home(orderer) / "orderer.yaml", value)
-        for peer in self.topology.peers:
+        for peer in self.topology.here(self.topology.peers):
             value = configuration.peer(self.topology, peer, self.layout, builder=self.commands.binaries.builder)
             write_yaml(self.layout.home(peer) / "core.yaml", value)
-        for server in self.topology.chaincode_servers:
+        for server in self.topology.here(self.topology.chaincode_servers):
             self.layout.home(server).mkdir(parents=True, exist_ok=True)
             self.layout.package(server).write_bytes(package.of(server))
 
     def _join(self) -> None:
+        self._make_genesis()
+        each(self._join_orderer, self.topology.here(self.topology.orderers))
+        each(self._join_peer, self.topology.here(self.topology.peers))
+
+    def _make_genesis(self) -> None:
+        """Make the first block of each channel that has none; it is the same on each machine."""
         for channel in self.topology.channels:
             block = self.layout.genesis(channel)
             if not block.exists():
                 self.commands.make_genesis(channel, block)
-        each(self._join_orderer, self.topology.orderers)
-        each(self._join_peer, self.topology.peers)
+                if self.topology.runs_here:
+                    self.report(f"first block of {channel.name}: {genesis.fingerprint(block.read_bytes())}")
 
     def _join_orderer(self, orderer: Orderer) -> None:
         joined = self.commands.orderer_channels(orderer)
@@ -114,18 +119,43 @@ class Founding:
 
     def _deploy(self) -> None:
         for channel in self.topology.channels:
-            for chaincode in channel.chaincodes:
+            for chaincode in channel.definitions:
                 collections = configuration.collections(self.topology, chaincode)
                 file = self.layout.channel(channel) / f"{chaincode.name}.collections.json"
                 file.write_text(json.dumps(collections, indent=2) + "\n")
-        each(self._install, self.topology.peers)
-        each(self._approve, self.topology.chaincode_servers)
+        each(self._install, self.topology.here(self.topology.peers))
+        approvals = [
+            (organisation, channel, chaincode)
+            for organisation in self.topology.organisations_here
+            for channel in self.topology.channels
+            for chaincode in channel.definitions
+        ]
+        each(lambda approval: self._approve(*approval), approvals)
         firsts = [self.topology.peers_of(organisation)[0] for organisation in self.topology.organisations]
+        own = self.topology.here(self.topology.peers)[0]
         for channel in self.topology.channels:
-            committed = self.commands.committed(firsts[0], channel)
             for chaincode in channel.chaincodes:
-                if committed.get(chaincode.name) != chaincode.sequence:
+                if self._is_committed(own, channel, chaincode):
+                    continue
+                if self.topology.runs_here:
+                    self.report(f"{chaincode.name} on {channel.name}: waiting for the other organisations")
+                    self._await_others(own, channel, chaincode)
+                if own == firsts[0]:
                     self.commands.commit(firsts, channel, chaincode)
+
+    def _is_committed(self, peer: Peer, channel: Channel, chaincode: Chaincode) -> bool:
+        return self.commands.committed(peer, channel).get(chaincode.name) == chaincode.sequence
+
+    def _await_others(self, own: Peer, channel: Channel, chaincode: Chaincode) -> None:
+        """Wait until all have approved if it is here that the definition is committed, until it is if it is not."""
+
+        def is_done() -> bool:
+            if own == self.topology.peers[0]:
+                return self.commands.is_approved_by_all(own, channel, chaincode)
+            return self._is_committed(own, channel, chaincode)
+
+        if not readiness.until(is_done, deadline_s=self.commands.others_deadline_s, poll_s=COMMAND_POLL_S):
+            raise NotReady(f"{chaincode.name} on {channel.name} approved by all", self.commands.others_deadline_s)
 
     def _install(self, peer: Peer) -> None:
         installed = self.commands.installed(peer)
@@ -133,15 +163,16 @@ class Founding:
             if server.organisation == peer.organisation and package.id_of(server) not in installed:
                 self.commands.install(peer, server)
 
-    def _approve(self, server: ChaincodeServer) -> None:
-        peer = self.topology.peers_of(server.organisation)[0]
-        package_id = package.id_of(server)
-        if self.commands.approved_package(peer, server) != package_id:
-            self.commands.approve(peer, server, package_id)
+    def _approve(self, organisation: Organisation, channel: Channel, chaincode: Chaincode) -> None:
+        peer = self.topology.peers_of(organisation)[0]
+        package_id = package.id_of(self.topology.server_of(organisation, chaincode))
+        if self.commands.approved_package(peer, channel, chaincode) != package_id:
+            self.commands.approve(peer, channel, chaincode, package_id)
 
     def _await_discovery(self) -> None:
         """Wait until every peer knows all others with their chaincode: before that, endorsers are not found."""
-        places = [(peer, channel) for peer in self.topology.peers for channel in self.topology.channels]
+        own = self.topology.here(self.topology.peers)
+        places = [(peer, channel) for peer in own for channel in self.topology.channels]
         each(self._await_discovered, places)
 
     def _await_discovered(self, place: tuple[Peer, Channel]) -> None:
@@ -155,5 +186,6 @@ class Founding:
                 return False
             return all(chaincodes <= known.get(other.address, set()) for other in self.topology.peers)
 
-        if not readiness.until(is_complete, deadline_s=DISCOVERY_DEADLINE_S, poll_s=COMMAND_POLL_S):
-            raise NotReady(f"{peer.name} knowing all peers of channel {channel.name}", DISCOVERY_DEADLINE_S)
+        deadline_s = self.commands.others_deadline_s
+        if not readiness.until(is_complete, deadline_s=deadline_s, poll_s=COMMAND_POLL_S):
+            raise NotReady(f"{peer.name} knowing all peers of channel {channel.name}", deadline_s)

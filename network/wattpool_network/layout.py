@@ -25,6 +25,10 @@ class Layout:
         """The topology that was last brought about whole; another than the stored one is still to be."""
         return self.root / "founded.json"
 
+    def public(self, organisation: Organisation) -> Path:
+        """What the others have to know of an organisation that runs its part on its own machine."""
+        return self.root / f"{organisation.name}.public.json"
+
     @property
     def lock(self) -> Path:
         return self.root / "lock"

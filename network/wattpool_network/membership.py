@@ -34,6 +34,7 @@ def add(
         NetworkError: if it cannot join; what was achieved is kept, and the same call, or once the channels know it
             `up`, goes on from there.
     """
+    network.require_whole()
     slot = max(organisation.slot for organisation in network.topology.organisations) + 1
     joining = Organisation(name=name, msp_id=msp_id, slot=slot, host=host, orderers=0)
     organisations = (*network.topology.organisations, joining)
@@ -61,8 +62,10 @@ def remove(network: Network, organisation: Organisation, *, report: Report = lam
     Raises:
         NetworkError: if the others could not go on without it, or a channel refuses.
     """
+    network.require_whole()
     left = tuple(one for one in network.topology.organisations if one != organisation)
     reduced = network.with_topology(_without(network.topology, organisation, left))
+    _require_quorum(reduced, organisation)
     commands = reduced.commands()
     with network.locked():
         for channel in reduced.topology.channels:
@@ -87,6 +90,15 @@ def _without(topology: Topology, organisation: Organisation, left: tuple[Organis
         if len({one.msp_id for one in left} & set(collection.members)) <= collection.required_peers:
             raise NetworkError(f"collection {collection.name} cannot be without {organisation.name}")
     return dataclasses.replace(topology, organisations=left)
+
+
+def _require_quorum(reduced: Network, organisation: Organisation) -> None:
+    """Check that the orderers that stay can go on by themselves: once too few are left, nothing can be changed back."""
+    orderers = reduced.topology.orderers
+    at_work = sum(reduced.nodes.is_ready(orderer) for orderer in orderers)
+    if 2 * at_work <= len(orderers):
+        told = f"without {organisation.name} {at_work} of {len(orderers)} orderers would be at work"
+        raise NetworkError(f"{told}, which is no majority; `up` starts the others")
 
 
 def _one_each(topology: Topology) -> list[Peer]:

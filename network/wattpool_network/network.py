@@ -49,6 +49,17 @@ class Network:
         """Return the network that shall be in the same state directory."""
         return Network(self.layout.root, topology)
 
+    def require_whole(self) -> None:
+        """Check that all organisations run here.
+
+        Raises:
+            NetworkError: if one alone does.
+        """
+        if self.topology.runs_here:
+            raise NetworkError(
+                f"this needs the keys of all organisations, and here are those of {self.topology.runs_here} alone"
+            )
+
     @property
     def nodes(self) -> Nodes:
         return Nodes(topology=self.topology, layout=self.layout)
@@ -59,7 +70,7 @@ class Network:
         Raises:
             NetworkError: if there is no such node.
         """
-        for node in self.topology.nodes:
+        for node in self.topology.here(self.topology.nodes):
             if node.name == name:
                 return self.nodes.process(node)
         raise NetworkError(f"there is no node {name}; `status` names them")
@@ -68,12 +79,12 @@ class Network:
         """Return the organisation of that name.
 
         Raises:
-            NetworkError: if there is no such organisation.
+            NetworkError: if no such organisation runs here.
         """
-        for organisation in self.topology.organisations:
+        for organisation in self.topology.organisations_here:
             if organisation.name == name:
                 return organisation
-        names = ", ".join(organisation.name for organisation in self.topology.organisations)
+        names = ", ".join(organisation.name for organisation in self.topology.organisations_here)
         raise NetworkError(f"there is no organisation {name}, but {names}")
 
     def channel(self, name: str) -> data.Channel:
@@ -103,8 +114,9 @@ class Network:
             NetworkError: whatever stands in the way; what was achieved is kept, and another `up` goes on from there.
         """
         commands = self.commands()
-        self._claim()
+        self.claim()
         with self.locked():
+            self.nodes.cap_logs()
             if not self.is_up():
                 Founding(nodes=self.nodes, commands=commands, report=report).run()
 
@@ -128,8 +140,12 @@ class Network:
             if wipe:
                 shutil.rmtree(self.layout.root)
 
-    def _claim(self) -> None:
-        """Make the state directory this topology's."""
+    def claim(self) -> None:
+        """Make the state directory this topology's.
+
+        Raises:
+            StateMismatch: if it is another's.
+        """
         stored = self.layout.topology
         text = data.to_json(self.topology)
         if stored.exists():

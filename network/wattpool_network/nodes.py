@@ -13,6 +13,7 @@ from wattpool_network.process import Process
 from wattpool_network.topology import Authority, ChaincodeServer, Node, Orderer, Peer, Topology
 
 READY_DEADLINE_S = 60.0
+_MAX_LOG_BYTES = 64 * 1024 * 1024
 _HEIGHT = "ledger_blockchain_height"
 
 
@@ -43,24 +44,24 @@ class Nodes:
         return Process(name=node.name, pid_file=self.layout.pid(node), log=self.layout.log(node))
 
     def require_ports(self) -> None:
-        """Check that those nodes that do not run could listen.
+        """Check that those nodes of this machine that do not run could listen.
 
         Raises:
             PortInUse: if something else does.
         """
-        for node in self.topology.nodes:
+        for node in self.topology.here(self.topology.nodes):
             if self.process(node).pid is None:
                 for port in node.ports:
                     if not readiness.is_free(node.organisation.host, port):
                         raise PortInUse(port, node.name)
 
     def start(self, nodes: Iterable[Node], binaries: Binaries) -> None:
-        """Start those nodes that do not run, and wait until all are ready.
+        """Start those nodes of this machine that do not run, and wait until all are ready.
 
         Raises:
             NetworkError: if one cannot be started, ends, or is not ready in time.
         """
-        nodes = tuple(nodes)
+        nodes = self.topology.here(nodes)
         for node in nodes:
             process = self.process(node)
             if process.pid is None:
@@ -70,6 +71,11 @@ class Nodes:
                 except OSError as error:
                     raise NetworkError(f"{node.name} cannot be started: {command[0]}: {error.strerror}") from error
         each(self._await_ready, nodes)
+
+    def cap_logs(self) -> None:
+        """Put aside those logs that have grown large, of nodes that run, too."""
+        for node in self.topology.here(self.topology.nodes):
+            self.process(node).cap_log(_MAX_LOG_BYTES)
 
     def stop(self, nodes: Iterable[Node]) -> None:
         """End those nodes that run, and wait until they have."""
@@ -82,27 +88,17 @@ class Nodes:
             if pid_file.stem not in own:
                 Process(name=pid_file.stem, pid_file=pid_file, log=self.layout.logs / f"{pid_file.stem}.log").stop()
 
-    def restart(self, node: Node, binaries: Binaries) -> None:
-        """Stop a node, start it again and wait until it is ready.
-
-        Raises:
-            NetworkError: if it does not come back.
-        """
-        self.stop([node])
-        self.start([node], binaries)
-
     def status(self) -> list[NodeStatus]:
-        """Ask every node how it is."""
-        return each(self._status, self.topology.nodes)
+        """Ask every node of this machine how it is."""
+        return each(self._status, self.topology.here(self.topology.nodes))
 
     def is_ready(self, node: Node) -> bool:
         """Tell whether a node's own process runs and answers that it is well."""
         if self.process(node).pid is None:
             return False
-        host = node.organisation.host
         # The health endpoint answers before the node itself listens, and a chaincode server has none.
-        is_healthy = isinstance(node, ChaincodeServer) or readiness.is_healthy(host, node.operations_port)
-        return is_healthy and readiness.is_listening(host, node.port)
+        is_healthy = isinstance(node, ChaincodeServer) or readiness.is_healthy(node.operations_port)
+        return is_healthy and readiness.is_listening(node.organisation.host, node.port)
 
     def _await_ready(self, node: Node) -> None:
         process = self.process(node)
@@ -124,15 +120,16 @@ class Nodes:
             case Orderer():
                 return (binaries.orderer,), configuration.node_environment(home)
             case Peer():
-                return (binaries.peer, "node", "start"), configuration.node_environment(home)
+                settings = configuration.node_environment(home) | package.builder_settings(node, self.layout)
+                return (binaries.peer, "node", "start"), settings
             case ChaincodeServer():
-                return node.chaincode.command, package.environment(node)
+                return node.chaincode.command, package.environment(node, self.layout)
 
     def _status(self, node: Node) -> NodeStatus:
         is_ready = self.is_ready(node)
         heights = {}
         if isinstance(node, Peer) and is_ready:
-            heights = readiness.metric(node.organisation.host, node.operations_port, _HEIGHT)
+            heights = readiness.metric(node.operations_port, _HEIGHT)
         return NodeStatus(
             node=node,
             pid=self.process(node).pid,

@@ -7,6 +7,7 @@ from a process id that may have been given to another.
 import fcntl
 import os
 import re
+import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -77,6 +78,15 @@ class Process:
             os.write(lock, str(pid).encode())
         finally:
             os.close(lock)
+
+    def cap_log(self, max_bytes: int) -> None:
+        """Put a log that has grown beyond `max_bytes` aside, as NAME.log.1, over the one put aside before.
+
+        The process goes on with the same file, emptied; what it writes between copy and emptying is lost.
+        """
+        if self.log.exists() and self.log.stat().st_size > max_bytes:
+            shutil.copyfile(self.log, self.log.with_name(f"{self.log.name}.1"))
+            os.truncate(self.log, 0)
 
     def stop(self, *, deadline_s: float = STOP_DEADLINE_S) -> None:
         """End it by SIGTERM; it is killed if it does not end in time."""

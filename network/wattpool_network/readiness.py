@@ -7,6 +7,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 
+from wattpool_network.topology import LOOPBACK
+
 POLL_S = 0.05
 _PROBE_TIMEOUT_S = 2.0
 _METRIC = re.compile(r"^(?P<name>\w+)(?:\{(?P<labels>[^}]*)\})? (?P<value>\S+)$", re.MULTILINE)
@@ -22,10 +24,10 @@ def until(is_so: Callable[[], bool], *, deadline_s: float, poll_s: float = POLL_
     return True
 
 
-def is_healthy(host: str, operations_port: int) -> bool:
+def is_healthy(operations_port: int) -> bool:
     """Tell whether a node's health endpoint says that all its components are well (fabric-lib-go healthz)."""
     try:
-        with urllib.request.urlopen(f"http://{host}:{operations_port}/healthz", timeout=_PROBE_TIMEOUT_S):
+        with urllib.request.urlopen(f"http://{LOOPBACK}:{operations_port}/healthz", timeout=_PROBE_TIMEOUT_S):
             return True
     except (urllib.error.URLError, OSError):
         return False
@@ -51,10 +53,10 @@ def is_free(host: str, port: int) -> bool:
         return True
 
 
-def metric(host: str, operations_port: int, name: str) -> dict[str, float]:
+def metric(operations_port: int, name: str) -> dict[str, float]:
     """Return a metric of a node by channel, nothing if the node does not answer (docs/source/metrics_reference.md)."""
     try:
-        with urllib.request.urlopen(f"http://{host}:{operations_port}/metrics", timeout=_PROBE_TIMEOUT_S) as answer:
+        with urllib.request.urlopen(f"http://{LOOPBACK}:{operations_port}/metrics", timeout=_PROBE_TIMEOUT_S) as answer:
             text = answer.read().decode()
     except (urllib.error.URLError, OSError):
         return {}

@@ -29,6 +29,10 @@ def push_crl(network: Network, organisation: Organisation) -> None:
             _put(channel_group.groups[group], organisation.msp_id, crl)
 
     with network.locked():
+        # A channel that is founded later starts with the list.
+        directory = network.layout.msp(organisation) / "crls"
+        directory.mkdir(exist_ok=True)
+        (directory / "crl.pem").write_bytes(crl)
         for channel in network.topology.channels:
             # It is the organisation's own to change, so its admin alone signs.
             channel_config.change(network.commands(), channel, put, signers=network.topology.peers_of(organisation)[:1])

@@ -39,6 +39,7 @@ def take(network: Network, channel: Channel) -> Snapshot:
         NotReady: if one does not come about in time.
         NetworkError: if a peer does not run.
     """
+    network.require_whole()
     commands = network.commands()
     for ahead in _BLOCKS_AHEAD:
         block = _last_block(network, channel) + ahead

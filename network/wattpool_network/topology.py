@@ -7,10 +7,10 @@ be written as JSON and read back.
 import dataclasses
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from wattpool_network.errors import InvalidTopology
 
@@ -21,6 +21,7 @@ _PORTS_PER_NODE = 3
 _MAX_NODES = 10
 _MAX_CHAINCODES = 10
 _MAX_PORT = 65_535
+LOOPBACK = "127.0.0.1"
 # How many byzantine orderers are survived is (n - 1) / 3, so that fewer than four survive none.
 _MIN_BFT_ORDERERS = 4
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
@@ -54,7 +55,7 @@ class Organisation:
     name: str
     msp_id: str
     slot: int
-    host: str = "127.0.0.1"
+    host: str = LOOPBACK
     orderers: int = 1
     peers: int = 1
 
@@ -75,9 +76,11 @@ class Collection:
 
 @dataclass(frozen=True, kw_only=True)
 class Chaincode:
-    """A chaincode as a service: one process per organisation, started by `command`.
+    """A chaincode as a service on one channel: one process per organisation, started by `command`.
 
-    `endorsement` is a signature policy in Fabric's words, such as "OutOf(2, 'A.peer', 'B.peer', 'C.peer')".
+    `endorsement` is a signature policy in Fabric's words, such as "OutOf(2, 'A.peer', 'B.peer', 'C.peer')". `sequence`
+    counts the channel's definitions of it, `generation` the processes that served it in turn: channels with the same
+    generation share one.
     """
 
     name: str
@@ -85,15 +88,39 @@ class Chaincode:
     endorsement: str
     version: str = "1"
     sequence: int = 1
+    generation: int = 1
     collections: tuple[Collection, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A chaincode's next definition: its processes run and all have approved it, to be committed for a period.
+
+    `period_start_utc` is the start of the first market period that shall be opened under it, in seconds since 1970, and
+    `period_s` the length of a period.
+    """
+
+    chaincode: Chaincode
+    period_start_utc: int = 0
+    period_s: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Channel:
-    """A channel that all organisations join, and the chaincode committed on it."""
+    """A channel that all organisations join, and the chaincode committed on it.
+
+    `community` tells whose it is; the first community has no name.
+    """
 
     name: str
     chaincodes: tuple[Chaincode, ...]
+    community: str = ""
+    plan: Plan | None = None
+
+    @property
+    def definitions(self) -> tuple[Chaincode, ...]:
+        """What is committed, and what is approved to be."""
+        return self.chaincodes if self.plan is None else (*self.chaincodes, self.plan.chaincode)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,16 +202,19 @@ class Peer:
 
 @dataclass(frozen=True, kw_only=True)
 class ChaincodeServer:
-    """An organisation's own process of one chaincode."""
+    """An organisation's own process of one generation of a chaincode, for all channels that are served by it.
+
+    With `tls` it and the organisation's peers show each other certificates of the organisation's TLS authority.
+    """
 
     organisation: Organisation
-    channel: Channel
     chaincode: Chaincode
     port: int
+    tls: bool
 
     @property
     def name(self) -> str:
-        return f"{self.chaincode.name}-{self.chaincode.sequence}.{self.organisation.name}"
+        return f"{self.chaincode.name}-{self.chaincode.generation}.{self.organisation.name}"
 
     @property
     def address(self) -> str:
@@ -196,6 +226,7 @@ class ChaincodeServer:
 
 
 Node = Authority | Orderer | Peer | ChaincodeServer
+SomeNode = TypeVar("SomeNode", Authority, Orderer, Peer, ChaincodeServer, Node)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,8 +243,10 @@ class Topology:
         lifecycle: who must agree to a chaincode definition, in words of implicit policies.
         admins: who must sign a change of a channel's configuration.
         time_window_s: how far a proposal's time may be from the peer's clock.
+        chaincode_tls: whether peers and chaincode talk over mutual TLS.
         gateway_concurrency: how many Gateway calls a peer takes at a time.
         fabric: the oldest version of Fabric among the nodes.
+        runs_here: the one organisation whose nodes and keys are on this machine; empty if all are.
 
     Raises:
         InvalidTopology: if it cannot be a network.
@@ -228,8 +261,10 @@ class Topology:
     lifecycle: str = "ALL Endorsement"
     admins: str = "MAJORITY Admins"
     time_window_s: int = 900
+    chaincode_tls: bool = True
     gateway_concurrency: int = 2500
     fabric: Fabric = Fabric.V3
+    runs_here: str = ""
 
     def __post_init__(self) -> None:
         for problem in self._problems():
@@ -272,23 +307,35 @@ class Topology:
 
     @property
     def chaincode_servers(self) -> tuple[ChaincodeServer, ...]:
-        deployed = [(channel, chaincode) for channel in self.channels for chaincode in channel.chaincodes]
+        served: dict[tuple[str, int], Chaincode] = {}
+        for channel in self.channels:
+            for chaincode in channel.definitions:
+                served.setdefault((chaincode.name, chaincode.generation), chaincode)
+        places = {name: place for place, name in enumerate(dict.fromkeys(name for name, _ in served))}
         return tuple(
             ChaincodeServer(
                 organisation=organisation,
-                channel=channel,
                 chaincode=chaincode,
                 # While a chaincode is upgraded, the old process and the new one run side by side.
-                port=base + _CHAINCODE_FROM + 2 * place + chaincode.sequence % 2,
+                port=base + _CHAINCODE_FROM + 2 * places[chaincode.name] + chaincode.generation % 2,
+                tls=self.chaincode_tls,
             )
             for organisation, base in self._blocks()
-            for place, (channel, chaincode) in enumerate(deployed)
+            for chaincode in served.values()
         )
 
     @property
     def nodes(self) -> tuple[Node, ...]:
         """All processes, in the order in which they are started."""
         return (*self.authorities, *self.orderers, *self.peers, *self.chaincode_servers)
+
+    def here(self, nodes: Iterable[SomeNode]) -> tuple[SomeNode, ...]:
+        """Return those nodes that run on this machine."""
+        return tuple(node for node in nodes if node.organisation in self.organisations_here)
+
+    @property
+    def organisations_here(self) -> tuple[Organisation, ...]:
+        return tuple(one for one in self.organisations if self.runs_here in {"", one.name})
 
     @property
     def collections(self) -> tuple[Collection, ...]:
@@ -302,8 +349,20 @@ class Topology:
     def peers_of(self, organisation: Organisation) -> tuple[Peer, ...]:
         return tuple(peer for peer in self.peers if peer.organisation == organisation)
 
+    def chaincode_servers_of(self, organisation: Organisation) -> tuple[ChaincodeServer, ...]:
+        return tuple(server for server in self.chaincode_servers if server.organisation == organisation)
+
     def orderers_of(self, organisation: Organisation) -> tuple[Orderer, ...]:
         return tuple(orderer for orderer in self.orderers if orderer.organisation == organisation)
+
+    def server_of(self, organisation: Organisation, chaincode: Chaincode) -> ChaincodeServer:
+        """Return the process by which an organisation serves a channel's chaincode."""
+        wanted = (organisation, chaincode.name, chaincode.generation)
+        return next(
+            one
+            for one in self.chaincode_servers
+            if (one.organisation, one.chaincode.name, one.chaincode.generation) == wanted
+        )
 
     def _blocks(self) -> Iterator[tuple[Organisation, int]]:
         for organisation in self.organisations:
@@ -312,17 +371,22 @@ class Topology:
     def _problems(self) -> Iterator[str]:
         names = [organisation.name for organisation in self.organisations]
         names += [channel.name for channel in self.channels]
-        names += [chaincode.name for channel in self.channels for chaincode in channel.chaincodes]
+        chaincodes = [chaincode for channel in self.channels for chaincode in channel.definitions]
+        names += [chaincode.name for chaincode in chaincodes]
         yield from (f"{name!r} is no name: small letters, digits and hyphens" for name in names if not _is_name(name))
+        if not self.organisations_here:
+            yield f"there is no organisation {self.runs_here}, but {', '.join(one.name for one in self.organisations)}"
         yield from _repeated("organisation", [organisation.name for organisation in self.organisations])
         yield from _repeated("MSP id", [organisation.msp_id for organisation in self.organisations])
         yield from _repeated("channel", [channel.name for channel in self.channels])
-        # A process is named after its chaincode and organisation alone.
-        chaincodes = [chaincode for channel in self.channels for chaincode in channel.chaincodes]
-        yield from _repeated("chaincode", [chaincode.name for chaincode in chaincodes])
+        for channel in self.channels:
+            yield from _repeated("chaincode", [chaincode.name for chaincode in channel.chaincodes])
         yield from (f"chaincode {one.name} has no command to start it" for one in chaincodes if not one.command)
-        if len(chaincodes) > _MAX_CHAINCODES:
-            yield f"{len(chaincodes)} chaincodes are more than {_MAX_CHAINCODES}"
+        # A process is named after its chaincode, generation and organisation alone.
+        processes = sorted({(one.name, one.generation, one.version, one.command) for one in chaincodes})
+        yield from _repeated("chaincode process", [f"{name}-{generation}" for name, generation, _, _ in processes])
+        if len({one.name for one in chaincodes}) > _MAX_CHAINCODES:
+            yield f"{len({one.name for one in chaincodes})} chaincodes are more than {_MAX_CHAINCODES}"
         for organisation in self.organisations:
             if not (0 <= organisation.orderers <= _MAX_NODES and 1 <= organisation.peers <= _MAX_NODES):
                 yield f"{organisation.name} needs 1 to {_MAX_NODES} peers and at most {_MAX_NODES} orderers"
@@ -369,7 +433,14 @@ def from_json(text: str) -> Topology:
 
 
 def _channel(value: Any) -> Channel:
-    return Channel(name=value["name"], chaincodes=tuple(_chaincode(one) for one in value["chaincodes"]))
+    plan = value["plan"]
+    return Channel(
+        **{
+            **value,
+            "chaincodes": tuple(_chaincode(one) for one in value["chaincodes"]),
+            "plan": None if plan is None else Plan(**{**plan, "chaincode": _chaincode(plan["chaincode"])}),
+        }
+    )
 
 
 def _chaincode(value: Any) -> Chaincode:

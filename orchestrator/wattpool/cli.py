@@ -68,7 +68,8 @@ def simulate(  # noqa: PLR0913, PLR0917 -- the options of one command
     seed: Annotated[int, typer.Option(help="Gives all keys; the same seed gives the same figures.", min=0)] = 1,
     forecast: Annotated[str, typer.Option(help="What meters expect: last (measured) or perfect.")] = "last",
     ledger: Annotated[
-        str | None, typer.Option(help="Directory of the ledger, or fabric:CONNECTION.yaml; default: OUT/ledger.")
+        str | None,
+        typer.Option(help="Directory of the ledger, or fabric:CONNECTION.yaml[,...][#COMMUNITY]; default: OUT/ledger."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Directory for the figures; default: out/COMMUNITY.")] = None,
 ) -> None:
@@ -166,7 +167,8 @@ def _open(place: str, scenario: Scenario, clock: SimulatedClock) -> Iterator[Led
         from wattpool.ledgers.fabric import FabricLedger, read_connection  # noqa: PLC0415 -- an extra
     except ModuleNotFoundError as error:
         raise BadInput("--ledger", None, f"{place} needs the extra wattpool[fabric]: {error}") from error
-    with FabricLedger(read_connection(path)) as fabric:
+    files, community = path
+    with FabricLedger(read_connection(*files), community) as fabric:
         yield fabric
 
 
@@ -175,21 +177,24 @@ def _verify(place: str, genesis: Mapping[str, str], progress: Callable[[int, int
     if path is None:
         return verify_ledger(Path(place), genesis=genesis, progress=progress)
     try:
-        from wattpool.ledgers.fabric import read_connection  # noqa: PLC0415 -- an extra
+        from wattpool.ledgers.fabric import channels_of, read_connection  # noqa: PLC0415 -- an extra
         from wattpool.verify import fabric  # noqa: PLC0415 -- an extra
     except ModuleNotFoundError as error:
         raise BadInput("LEDGER", None, f"{place} needs the extra wattpool[fabric]: {error}") from error
-    network = read_connection(path)
+    files, community = path
+    network = read_connection(*files)
+    chaincodes = fabric.chaincodes_of({channel: [name] for name, channel in channels_of(network, community).items()})
     with fabric.Peers(network) as peers:
-        return fabric.verify(
-            peers, chaincodes=fabric.chaincodes_of(network.channels), genesis=genesis, progress=progress
-        )
+        return fabric.verify(peers, chaincodes=chaincodes, genesis=genesis, progress=progress)
 
 
-def _fabric_path(place: str) -> Path | None:
-    """Return the connection file that `fabric:FILE` names, None if a place is anything else."""
+def _fabric_path(place: str) -> tuple[list[Path], str | None] | None:
+    """Return files and community that `fabric:FILE[,FILE...][#COMMUNITY]` names, None if a place is anything else."""
     kind, colon, path = place.partition(":")
-    return Path(path) if (kind, colon) == ("fabric", ":") else None
+    if (kind, colon) != ("fabric", ":"):
+        return None
+    files, hash_sign, community = path.partition("#")
+    return [Path(file) for file in files.split(",")], community if hash_sign else None
 
 
 def _read_pins(pins: Iterable[str]) -> dict[str, str]:

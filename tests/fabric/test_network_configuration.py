@@ -52,7 +52,8 @@ def test_a_peer_checks_expiry_and_the_time_window_and_does_without_docker() -> N
     assert core["peer"]["authentication"]["timewindow"] == "60s"
     assert core["peer"]["limits"]["concurrency"]["gatewayService"] == 77
     assert core["vm"]["endpoint"] == ""
-    assert core["chaincode"]["externalBuilders"] == [{"name": "ccaas", "path": "/builder"}]
+    builders = core["chaincode"]["externalBuilders"]
+    assert [(one["name"], one["path"]) for one in builders] == [("ccaas", "/builder")]
 
 
 def test_nodes_of_fabric_2_5_are_asked_for_nothing_that_they_lack() -> None:
@@ -92,6 +93,29 @@ def test_a_package_names_the_service_and_is_the_same_each_time() -> None:
     assert json.loads(outer["metadata.json"]) == {"type": "ccaas", "label": "ledger_1"}
     assert json.loads(_files(outer["code.tar.gz"])["connection.json"])["address"] == f"127.0.0.1:{server.port}"
     assert package.id_of(server) == f"ledger_1:{hashlib.sha256(built).hexdigest()}"
+
+
+def test_a_package_asks_for_mutual_tls_and_holds_no_key() -> None:
+    inner = _files(_files(package.of(COMMUNITY.chaincode_servers[0]))["code.tar.gz"])
+    connection = json.loads(inner["connection.json"])
+    assert connection["tls_required"] is True
+    assert connection["client_auth_required"] is True
+    assert [connection[name] for name in ("root_cert", "client_key", "client_cert")] == [
+        "{{.root_cert}}",
+        "{{.client_key}}",
+        "{{.client_cert}}",
+    ]
+
+
+def test_chaincode_can_be_served_in_clear_text() -> None:
+    server = community(command=("serve",), chaincode_tls=False).chaincode_servers[0]
+    inner = _files(_files(package.of(server))["code.tar.gz"])
+    assert json.loads(inner["connection.json"]) == {
+        "address": server.address,
+        "dial_timeout": "10s",
+        "tls_required": False,
+    }
+    assert package.environment(server, LAYOUT)["CHAINCODE_TLS_DISABLED"] == "true"
 
 
 def test_each_process_has_a_package_of_its_own() -> None:

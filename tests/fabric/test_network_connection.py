@@ -1,9 +1,12 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from wattpool.bad_input import BadInput
+from wattpool.cli import app
 from wattpool_network import connection
-from wattpool_network.community import community
+from wattpool_network.community import community, with_community
 from wattpool_network.errors import MalformedConnection
 from wattpool_network.layout import Layout
 
@@ -14,6 +17,18 @@ def test_a_connection_is_read_back_as_written(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     connection.write(layout.connection, connection.of(TOPOLOGY, layout))
     assert connection.read(layout.connection) == connection.of(TOPOLOGY, layout)
+
+
+def test_further_communities_are_listed_with_their_channels_and_chosen_by_name(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    connection.write(layout.connection, connection.of(with_community(TOPOLOGY, "elm"), layout))
+    read = connection.read(layout.connection)
+    assert read.communities == {"elm": {"contract": "elm-contract", "ledger": "elm-ledger"}}
+    assert list(read.channels) == ["contract", "ledger", "elm-contract", "elm-ledger"]
+    out = str(tmp_path / "out")
+    result = CliRunner().invoke(app, ["simulate", "--ledger", f"fabric:{layout.connection}#oak", "--out", out])
+    assert isinstance(result.exception, BadInput)
+    assert "there is no community 'oak' on this network, but elm" in str(result.exception)
 
 
 def test_a_connection_still_names_its_files_after_the_directory_was_moved(tmp_path: Path) -> None:

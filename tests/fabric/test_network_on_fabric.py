@@ -2,6 +2,7 @@ import dataclasses
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -78,6 +79,27 @@ def test_two_of_three_endorse_and_every_peer_has_it(network: Network) -> None:
 def test_one_endorsement_is_not_enough(network: Network) -> None:
     with pytest.raises(AssertionError, match="ENDORSEMENT_POLICY_FAILURE"):
         peer_cli.invoke(network, "ledger", "create", "solo", "1", endorsers=(1,))
+
+
+def test_chaincode_answers_its_own_organisations_nodes_alone(network: Network) -> None:
+    topology, layout = network.topology, network.layout
+    server = topology.chaincode_servers[0]
+    others = [peer for peer in topology.peers if peer.organisation != server.organisation]
+    for peer, is_let_in in ((topology.peers_of(server.organisation)[0], True), (others[0], False)):
+        context = ssl.create_default_context(cafile=str(layout.tls_root(server.organisation)))
+        tls = layout.home(peer) / "tls"
+        context.load_cert_chain(tls / "server.crt", tls / "server.key")
+        host = server.organisation.host
+        with (
+            socket.create_connection((host, server.port)) as plain,
+            context.wrap_socket(plain, server_hostname=host) as wire,
+        ):
+            # With TLS 1.3 a client learns that it is refused when it reads.
+            if is_let_in:
+                assert wire.recv(1)
+            else:
+                with pytest.raises(ssl.SSLError):
+                    wire.recv(1)
 
 
 def test_up_leaves_a_running_network_alone(network: Network) -> None:
@@ -246,7 +268,26 @@ def test_the_command_line_shows_the_state_and_the_logs(network: Network) -> None
 
 def test_the_compose_file_runs_every_node_on_the_files_of_the_native_ones(network: Network) -> None:
     shown = CliRunner().invoke(app, ["compose", "--state", str(network.layout.root)])
-    services = yaml.safe_load(shown.stdout)["services"]
+    file = yaml.safe_load(shown.stdout)
+    assert set(file) == {"name", "services"}
+    services = file["services"]
+    for service in services.values():
+        # Of the compose specification's words for a service.
+        assert set(service) <= {
+            "image",
+            "command",
+            "environment",
+            "env_file",
+            "network_mode",
+            "user",
+            "volumes",
+            "restart",
+        }
+        assert all(isinstance(word, str) for word in service["command"])
+        assert all(isinstance(value, str) for value in service.get("environment", {}).values())
+        for settings in service.get("env_file", []):
+            assert Path(settings).stat().st_mode & 0o077 == 0
+            assert Path(settings).read_text().startswith("CHAINCODE_AS_A_SERVICE_BUILDER_CONFIG='{")
     assert list(services) == [node.name for node in network.topology.nodes]
     assert {tuple(service["volumes"]) for service in services.values()} == {
         (f"{network.layout.root}:{network.layout.root}",)
@@ -254,7 +295,11 @@ def test_the_compose_file_runs_every_node_on_the_files_of_the_native_ones(networ
     peer = network.topology.peers[0]
     assert services[peer.name]["environment"]["FABRIC_CFG_PATH"] == str(network.layout.home(peer))
     assert services["ledger-1.dso"]["command"] == ["ledger"]
-    assert services["ledger-1.dso"]["environment"]["CHAINCODE_ID"].startswith("ledger_1:")
+    chaincode = services["ledger-1.dso"]["environment"]
+    assert chaincode["CHAINCODE_ID"].startswith("ledger_1:")
+    for name in ("CHAINCODE_TLS_KEY", "CHAINCODE_TLS_CERT", "CHAINCODE_CLIENT_CA_CERT"):
+        assert Path(chaincode[name]).is_relative_to(network.layout.root)
+        assert Path(chaincode[name]).is_file()
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,7 @@ def test_certificates_are_renewed_one_node_after_the_other_while_the_network_goe
     layout = network.layout
     nodes: tuple[Orderer | Peer, ...] = (*network.topology.orderers_of(dso), *network.topology.peers_of(dso))
     files = [layout.home(node) / name for node in nodes for name in ("msp/signcerts/cert.pem", "tls/server.crt")]
+    files += [layout.home(server) / "tls/server.crt" for server in network.topology.chaincode_servers_of(dso)]
     before = [serial(file) for file in files]
     with load(network) as acknowledged:
         renew_certificates(network, dso)

@@ -53,6 +53,26 @@ def test_a_killed_process_is_seen_to_be_gone_and_can_be_started_again(process: P
     assert process.pid_file.read_text() == str(process.pid)
 
 
+CHATTERING = """
+import signal
+print("early", flush=True)
+signal.signal(signal.SIGUSR1, lambda *_: print("late", flush=True))
+while True:
+    signal.pause()
+"""
+
+
+def test_a_log_that_has_grown_is_put_aside_while_its_process_goes_on(process: Process) -> None:
+    pid = start(process, CHATTERING)
+    process.cap_log(max_bytes=6)
+    assert process.tail(5) == ["early"]
+    process.cap_log(max_bytes=5)
+    assert process.log.with_name("node.log.1").read_text() == "early\n"
+    assert process.tail(5) == []
+    os.kill(pid, signal.SIGUSR1)
+    assert until(lambda: process.tail(5) == ["late"], deadline_s=DEADLINE_S)
+
+
 def test_a_process_that_ignores_the_request_is_killed(process: Process) -> None:
     start(process, STUBBORN)
     process.stop(deadline_s=0.2)

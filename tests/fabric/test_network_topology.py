@@ -56,7 +56,9 @@ def test_ports_stay_when_another_organisation_goes() -> None:
 
 def test_a_new_version_of_a_chaincode_listens_beside_the_old_one() -> None:
     channel = COMMUNITY.channels[0]
-    new = dataclasses.replace(channel, chaincodes=(dataclasses.replace(CONTRACT, version="2", sequence=2),))
+    new = dataclasses.replace(
+        channel, chaincodes=(dataclasses.replace(CONTRACT, version="2", sequence=2, generation=2),)
+    )
     upgraded = dataclasses.replace(COMMUNITY, channels=(new, COMMUNITY.channels[1]))
     ports = [server.port for server in (*COMMUNITY.chaincode_servers, *upgraded.chaincode_servers)]
     kept = [server.port for server in COMMUNITY.chaincode_servers if server.chaincode.name == "ledger"]

@@ -152,10 +152,9 @@ def test_two_of_three_organisations_cannot_exchange_a_chaincode(toy: Network) ->
     commands = toy.commands()
     channel = toy.channel("ledger")
     other = replace(channel.chaincodes[0], version="2", sequence=2, command=TOY)
-    servers = [server for server in toy.topology.chaincode_servers if server.channel == channel]
-    for server in servers[:2]:
-        changed = replace(server, chaincode=other)
-        commands.approve(toy.topology.peers_of(server.organisation)[0], changed, package.id_of(server))
+    for organisation in toy.topology.organisations[:2]:
+        package_id = package.id_of(toy.topology.server_of(organisation, channel.chaincodes[0]))
+        commands.approve(toy.topology.peers_of(organisation)[0], channel, other, package_id)
     for peers, message in (
         (toy.topology.peers[:2], "ENDORSEMENT_POLICY_FAILURE"),
         (toy.topology.peers, "not agreed to by this org"),

@@ -13,7 +13,7 @@ from ledger.toy import CHAINCODES, ToyRefusal
 from wattpool_chaincode.chaincode import CallRefusal, Chaincode
 from wattpool_chaincode.context import Modification, Page, Policy
 from wattpool_chaincode.fabric import FabricContext
-from wattpool_chaincode.organisations import TWO_OF_THREE
+from wattpool_chaincode.organisations import ORGANISATIONS, TWO_OF_THREE
 from wattpool_chaincode.refusal import Refused
 
 _REASONS = {reason.value: reason for kind in (CallRefusal, ToyRefusal) for reason in kind}
@@ -23,7 +23,8 @@ class SpacedContext(FabricContext):
     """A context whose keys are those of one space."""
 
     def __init__(self, stub: Stub, space: str) -> None:
-        super().__init__(stub, policy=TWO_OF_THREE, reasons=_REASONS)
+        msp_ids = {name: name for name in ORGANISATIONS}
+        super().__init__(stub, channel=stub.channel, msp_ids=msp_ids, policy=TWO_OF_THREE, reasons=_REASONS)
         self._space = space
 
     def get(self, key: str) -> bytes | None:

@@ -1,5 +1,7 @@
 """TLS and mutual TLS."""
 
+import logging
+import socket
 from pathlib import Path
 
 import grpc
@@ -96,3 +98,17 @@ def test_files_that_make_no_tls_are_refused_at_once(tmp_path: Path, broken: str)
     config = ServerConfig(package_id="toy:1", address="localhost:0", tls=settings)
     with pytest.raises(ConfigurationError, match="TLS"):
         Server(FunctionChaincode(reverse), config)
+
+
+def test_a_look_at_the_port_is_no_warning_and_a_stranger_is(
+    serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = serve(reverse, tls=tls(tmp_path, TestAuthority().issue(SERVER))).port
+    with caplog.at_level(logging.DEBUG, logger="fabric_shim"):
+        for words in (b"", b"GET / HTTP/1.1\r\n\r\n"):
+            with socket.create_connection(("localhost", port)) as stranger:
+                stranger.sendall(words)
+                stranger.shutdown(socket.SHUT_WR)
+                while stranger.recv(1024):
+                    pass
+    assert [record.levelname for record in caplog.records] == ["DEBUG", "WARNING"]

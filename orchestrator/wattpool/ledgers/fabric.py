@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +29,7 @@ from fabric_gateway import (
     blocking,
 )
 from fabric_gateway import EndorseError as FabricEndorseError
-from fabric_gateway.blocking import Gateway, SubmittedTransaction
+from fabric_gateway.blocking import Gateway, Network, SubmittedTransaction
 from wattpool.bad_input import BadInput
 from wattpool.ledgers.block import Code
 from wattpool.ledgers.port import (
@@ -84,30 +85,59 @@ class ClientUnusable(LedgerError):
         super().__init__(f"the client of {msp_id}: {message}")
 
 
-def read_connection(path: Path) -> Connection:
-    """Read a `connection.yaml`, as `wattpool network up` writes it.
+def read_connection(*paths: Path) -> Connection:
+    """Read a `connection.yaml`, as `wattpool network up` writes it, or one of each machine of a network of several.
 
     Raises:
         BadInput: naming the file and what is wrong with it.
     """
     try:
-        return connection.read(path)
+        first, *others = [connection.read(path) for path in paths]
     except MalformedConnection as error:
         raise BadInput("--ledger", None, str(error)) from error
+    for path, other in zip(paths[1:], others, strict=True):
+        if (other.channels, other.communities) != (first.channels, first.communities):
+            raise BadInput("--ledger", None, f"{path} has other channels than {paths[0]}")
+        first = replace(first, organisations={**first.organisations, **other.organisations})
+    return first
+
+
+def channels_of(network: Connection, community: str | None) -> dict[str, str]:
+    """Return the channel of each chaincode of a community; None is the first one, which has no name.
+
+    Raises:
+        BadInput: if there is no such community.
+    """
+    if community is not None:
+        if community not in network.communities:
+            known = ", ".join(network.communities) or "the first alone, which has no name"
+            raise BadInput("--ledger", None, f"there is no community {community!r} on this network, but {known}")
+        return dict(network.communities[community])
+    named = {channel for channels in network.communities.values() for channel in channels.values()}
+    return {
+        chaincode: channel
+        for channel, chaincodes in network.channels.items()
+        if channel not in named
+        for chaincode in chaincodes
+    }
 
 
 class FabricLedger:
-    """A `wattpool.ledgers.port.Ledger` of two channels; chaincode and channel have the same name.
+    """A `wattpool.ledgers.port.Ledger` of one community's two channels, each named here after its chaincode.
 
     Args:
         network: how it is reached, and the client of each organisation.
+        community: which of its communities; None for the first.
         passing: the pauses before an endorsement is tried again that failed for what may pass.
 
     Raises:
+        BadInput: if there is no such community.
         ClientUnusable: if certificates or keys that `network` names cannot be used.
     """
 
-    def __init__(self, network: Connection, *, passing: Backoff = _PASSING) -> None:
+    def __init__(self, network: Connection, community: str | None = None, *, passing: Backoff = _PASSING) -> None:
+        # What the network itself calls the channels.
+        self._channels = channels_of(network, community)
         self._passing = passing
         self._connections: list[blocking.Connection] = []
         self._gateways: dict[str, Gateway] = {}
@@ -134,7 +164,7 @@ class FabricLedger:
         return self.submit_async(call, by=by).wait()
 
     def submit_async(self, call: Call, *, by: str) -> "Sent":
-        contract = self._gateway(by).network(call.channel).contract(call.channel)
+        contract = self._network(call.channel, by=by).contract(call.channel)
 
         def send() -> SubmittedTransaction:
             return contract.submit_async(call.function, call.argument, transient=call.transient)
@@ -155,11 +185,11 @@ class FabricLedger:
 
         A peer that does not answer endorses nothing either; it is not waited for again for a while.
         """
-        for msp_id, gateway in self._gateways.items():
+        for msp_id in self._gateways:
             if msp_id == by or time.monotonic() < self._silent_until_s.get(msp_id, 0):
                 continue
             try:
-                gateway.network(channel).commit(transaction_id).status(timeout_s=_ELSEWHERE_S)
+                self._network(channel, by=msp_id).commit(transaction_id).status(timeout_s=_ELSEWHERE_S)
             except GatewayError:
                 self._silent_until_s[msp_id] = time.monotonic() + _SILENCE_S
 
@@ -177,7 +207,7 @@ class FabricLedger:
         return True
 
     def evaluate(self, call: Call, *, by: str) -> bytes:
-        contract = self._gateway(by).network(call.channel).contract(call.channel)
+        contract = self._network(call.channel, by=by).contract(call.channel)
         return _answered(lambda: contract.evaluate(call.function, call.argument, transient=call.transient))
 
     def events(self, channel: str, *, after: Checkpoint | None = None) -> Iterator[Event]:
@@ -209,7 +239,7 @@ class FabricLedger:
     def block_hashes(self, channel: str, start: int, stop: int, *, by: str) -> Iterator[bytes]:
         if start == stop:
             return
-        network = self._gateway(by).network(channel)
+        network = self._network(channel, by=by)
         with network.block_events(start_block=start, stop_block=stop - 1) as blocks:
             for block in blocks:
                 yield _header_hash(block.header)
@@ -226,8 +256,9 @@ class FabricLedger:
         return ledger_pb2.BlockchainInfo.FromString(self._query(channel, "GetChainInfo"))
 
     def _query(self, channel: str, function: str, *arguments: str) -> bytes:
-        contract = self._any_gateway().network(channel).contract(_QUERIES)
-        return _answered(lambda: contract.evaluate(function, channel, *arguments))
+        contract = self._network(channel).contract(_QUERIES)
+        name = self._channels.get(channel, channel)
+        return _answered(lambda: contract.evaluate(function, name, *arguments))
 
     def state(self, channel: str) -> dict[str, bytes]:
         """Return all public keys and values of a channel, as its blocks' valid write sets leave them."""
@@ -245,12 +276,17 @@ class FabricLedger:
         last = self.height(channel) - 1
         if start > last:
             return
-        with self._any_gateway().network(channel).block_events(start_block=start, stop_block=last) as blocks:
+        with self._network(channel).block_events(start_block=start, stop_block=last) as blocks:
             for block in blocks:
                 codes = block.metadata.metadata[common_pb2.TRANSACTIONS_FILTER]
                 for data, code in zip(block.data.data, codes, strict=True):
                     payload = common_pb2.Payload.FromString(common_pb2.Envelope.FromString(data).payload)
                     yield _Transaction(block.header.number, code, payload)
+
+    def _network(self, channel: str, *, by: str | None = None) -> Network:
+        """Return a channel as an organisation's peer has it; as any does, if none is named."""
+        gateway = next(iter(self._gateways.values())) if by is None else self._gateway(by)
+        return gateway.network(self._channels.get(channel, channel))
 
     def _gateway(self, by: str) -> Gateway:
         gateway = self._gateways.get(by)
@@ -258,9 +294,6 @@ class FabricLedger:
             known = ", ".join(sorted(self._gateways))
             raise EndorseError(EndorseReason.ORGANISATION_UNKNOWN, f"{by!r} is none of {known}")
         return gateway
-
-    def _any_gateway(self) -> Gateway:
-        return next(iter(self._gateways.values()))
 
 
 class Sent:
