@@ -30,6 +30,9 @@ _YEAR = 8_760
 _ROOT_LIFETIME = f"{20 * _YEAR}h"
 _CERTIFICATE_LIFETIME = f"{_YEAR}h"
 _RAFT_ELECTION_TICKS = 10
+# A peer's Gateway pings orderers and other peers each 10 s where nothing else is sent (internal/pkg/gateway/endpoint.go
+# sets no interval, and that is gRPC's least). By Fabric's default of 60 s every idle connection would be ended for it.
+_LEAST_PING_INTERVAL = "5s"
 # A peer checks what is named, and does not start with a name that it does not know: 2.5 has no time window.
 _AUTH_FILTERS = {
     Fabric.V2_5: ("DefaultAuth", "ExpirationCheck"),
@@ -141,7 +144,7 @@ def orderer(topology: Topology, orderer: Orderer, layout: Layout) -> dict[str, A
                 "ClientPrivateKey": tls["PrivateKey"],
                 "SendBufferSize": 100,
             },
-            "Keepalive": {"ServerMinInterval": "60s", "ServerInterval": "7200s", "ServerTimeout": "20s"},
+            "Keepalive": {"ServerMinInterval": _LEAST_PING_INTERVAL, "ServerInterval": "7200s", "ServerTimeout": "20s"},
             "MaxRecvMsgSize": MAX_MESSAGE_BYTES,
             "MaxSendMsgSize": MAX_MESSAGE_BYTES,
             "Authentication": {"TimeWindow": f"{topology.time_window_s}s"},
@@ -190,7 +193,7 @@ def peer(topology: Topology, peer: Peer, layout: Layout, *, builder: str) -> dic
             },
             "gateway": {"enabled": True, "endorsementTimeout": "30s", "broadcastTimeout": "30s", "dialTimeout": "10s"},
             "keepalive": {
-                "minInterval": "60s",
+                "minInterval": _LEAST_PING_INTERVAL,
                 "client": {"interval": "60s", "timeout": "20s"},
                 "deliveryClient": {"interval": "60s", "timeout": "20s"},
             },

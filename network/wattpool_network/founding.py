@@ -14,6 +14,9 @@ from wattpool_network.layout import Layout
 from wattpool_network.nodes import Nodes, each
 from wattpool_network.topology import Chaincode, Channel, Node, Orderer, Organisation, Peer, Topology, to_json
 
+# A peer that joins late reads all the blocks there are.
+CATCH_UP_DEADLINE_S = 600.0
+
 Report = Callable[[str], None]
 
 
@@ -95,6 +98,7 @@ class Founding:
         self._make_genesis()
         each(self._join_orderer, self.topology.here(self.topology.orderers))
         each(self._join_peer, self.topology.here(self.topology.peers))
+        self._await_caught_up()
 
     def _make_genesis(self) -> None:
         """Make the first block of each channel that has none; it is the same on each machine."""
@@ -116,6 +120,22 @@ class Founding:
         for channel in self.topology.channels:
             if channel.name not in joined:
                 self.commands.join_peer(peer, channel)
+
+    def _await_caught_up(self) -> None:
+        """Wait until each peer has the blocks that any has now: before that, a newcomer does not know its own admin."""
+        heights = self._heights()
+        wanted = {
+            channel.name: max(of_peer.get(channel.name, 0) for of_peer in heights) for channel in self.topology.channels
+        }
+
+        def are_level() -> bool:
+            return all(of_peer.get(name, 0) >= height for of_peer in self._heights() for name, height in wanted.items())
+
+        if not readiness.until(are_level, deadline_s=CATCH_UP_DEADLINE_S):
+            raise NotReady("every peer having all blocks", CATCH_UP_DEADLINE_S)
+
+    def _heights(self) -> list[dict[str, int]]:
+        return [one.heights for one in self.nodes.status() if isinstance(one.node, Peer)]
 
     def _deploy(self) -> None:
         for channel in self.topology.channels:

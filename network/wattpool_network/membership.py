@@ -15,7 +15,7 @@ from fabric_protos.orderer.etcdraft import configuration_pb2 as etcdraft_pb2
 
 from wattpool_network import channel_config
 from wattpool_network.commands import Commands
-from wattpool_network.errors import NetworkError
+from wattpool_network.errors import InvalidTopology, NetworkError
 from wattpool_network.founding import Founding, Report
 from wattpool_network.network import Network
 from wattpool_network.topology import Channel, Consensus, Orderer, Organisation, Peer, Topology
@@ -67,13 +67,18 @@ def remove(network: Network, organisation: Organisation, *, report: Report = lam
     reduced = network.with_topology(_without(network.topology, organisation, left))
     _require_quorum(reduced, organisation)
     commands = reduced.commands()
+    orderers = network.topology.orderers_of(organisation)
     with network.locked():
         for channel in reduced.topology.channels:
             # Raft lets one orderer go at a time.
-            for orderer in network.topology.orderers_of(organisation):
+            for orderer in orderers:
                 report(f"{orderer.name} leaves {channel.name}")
                 edit = partial(_drop_consenter, orderer=orderer)
                 channel_config.change(commands, channel, edit, signers=_one_each(reduced.topology))
+        # An orderer gets no block from that on by which its organisation has left, so a peer that takes its blocks from
+        # there would wait for ever.
+        network.nodes.stop(orderers)
+        for channel in reduced.topology.channels:
             report(f"{organisation.name} leaves {channel.name}")
             edit = partial(_drop, msp_id=organisation.msp_id)
             channel_config.change(commands, channel, edit, signers=_one_each(reduced.topology))
@@ -83,13 +88,17 @@ def remove(network: Network, organisation: Organisation, *, report: Report = lam
 
 
 def _without(topology: Topology, organisation: Organisation, left: tuple[Organisation, ...]) -> Topology:
+    try:
+        reduced = dataclasses.replace(topology, organisations=left)
+    except InvalidTopology as error:
+        raise NetworkError(f"{organisation.name} cannot leave: {error}") from error
     if organisation.orderers and topology.consensus is Consensus.BFT:
         raise NetworkError(f"{organisation.name} runs BFT orderers, which cannot leave")
     for collection in topology.collections:
         # An endorser of private data needs that many others who may hold it.
         if len({one.msp_id for one in left} & set(collection.members)) <= collection.required_peers:
             raise NetworkError(f"collection {collection.name} cannot be without {organisation.name}")
-    return dataclasses.replace(topology, organisations=left)
+    return reduced
 
 
 def _require_quorum(reduced: Network, organisation: Organisation) -> None:

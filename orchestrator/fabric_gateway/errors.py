@@ -70,8 +70,8 @@ _ADVICE = {
     Reason.CHANNEL_UNKNOWN: "the peer has not joined this channel; check the channel's name",
     Reason.CHAINCODE_UNKNOWN: "no peer within reach has this chaincode committed and installed on this channel; "
     "check both names",
-    Reason.CHAINCODE_STOPPED: "the chaincode's process does not run, or went away meanwhile; start it and try again "
-    "with a new proposal",
+    Reason.CHAINCODE_STOPPED: "the chaincode's process went away, or its peer cannot reach it; see that it runs, and "
+    "try again with a new proposal",
     Reason.ORGANISATION_UNKNOWN: "an organisation asked for has no endorsing peer; check the MSP ids",
     Reason.ENDORSEMENTS_DIFFER: "the endorsers computed different results; the chaincode uses a clock, chance or "
     "unordered data, or their versions differ",
@@ -83,7 +83,8 @@ _ADVICE = {
     Reason.TLS_REFUSED: "TLS could not be agreed; check root certificate, server name and client certificate",
     Reason.REQUEST_REFUSED: "the peer takes the request for wrong; check this machine's clock, the range of "
     "blocks and, with mutual TLS, the hash of the client certificate",
-    Reason.ORDERER_REFUSED: "the ordering service refused the transaction; it will not be on the ledger",
+    Reason.ORDERER_REFUSED: "the ordering service refused the transaction; it will not be on the ledger, unless "
+    "another orderer took it",
     Reason.TIMED_OUT: "no answer in time",
     Reason.UNREACHABLE: "a node is not within reach; check that it runs, and its address",
     Reason.OTHER: "see the message",
@@ -266,7 +267,11 @@ class SubmitError(GatewayError):
 
     def __init__(self, failure: Failure, *, reason: Reason | None = None, transaction_id: str = "") -> None:
         super().__init__(failure, reason=reason, transaction_id=transaction_id)
-        self.is_outcome_unknown = self.reason not in _NOT_ORDERED and self.code not in _NOT_ORDERED_CODES
+        # Asked one after the other or, with BFT, all at once, some orderers may have taken what others refused, and the
+        # Gateway tells of the latter alone (internal/pkg/gateway/submit.go). Its size is the same for all.
+        is_of_some = bool(self.code is grpc.StatusCode.UNAVAILABLE and self.details)
+        is_refused = self.reason is Reason.TOO_LARGE or (self.reason in _NOT_ORDERED and not is_of_some)
+        self.is_outcome_unknown = not is_refused and self.code not in _NOT_ORDERED_CODES
 
 
 class CommitStatusError(GatewayError):

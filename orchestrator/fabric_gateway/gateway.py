@@ -71,10 +71,14 @@ class Gateway:
         return Proposal(self._session, proposed)
 
     def transaction(self, data: bytes, *, signature: bytes = b"") -> Transaction:
-        """Rebuild an endorsed transaction."""
+        """Rebuild an endorsed transaction.
+
+        Without a `signature` made just now it may have been submitted before whoever kept it crashed, so that an
+        orderer's refusal leaves its fate unknown.
+        """
         prepared = messages.parse(gateway_pb2.PreparedTransaction, data)
         _sign(prepared.envelope, signature)
-        return Transaction(self._session, prepared)
+        return Transaction(self._session, prepared, is_perhaps_ordered=not signature)
 
     def commit(self, data: bytes, *, signature: bytes = b"") -> Commit:
         """Rebuild a question for the commit status."""

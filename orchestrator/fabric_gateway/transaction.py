@@ -193,11 +193,14 @@ class SubmittedTransaction(Commit):
 
 
 class Transaction:
-    """An endorsed transaction, to be submitted."""
+    """An endorsed transaction, to be submitted; `is_perhaps_ordered` if it may have been submitted before."""
 
-    def __init__(self, session: Session, prepared: gateway_pb2.PreparedTransaction) -> None:
+    def __init__(
+        self, session: Session, prepared: gateway_pb2.PreparedTransaction, *, is_perhaps_ordered: bool = False
+    ) -> None:
         self._session = session
         self._prepared = prepared
+        self._is_perhaps_ordered = is_perhaps_ordered
         self._channel, self._result = messages.channel_and_result(prepared.envelope)
 
     @property
@@ -229,19 +232,7 @@ class Transaction:
         envelope = self._prepared.envelope
         if not envelope.signature:
             envelope.signature = await self._session.sign(envelope.payload)
-        is_perhaps_ordered = False
-
-        async def once(left_s: float) -> None:
-            nonlocal is_perhaps_ordered
-            try:
-                await self._submit_once(left_s)
-            except SubmitError as error:
-                # An answer to this attempt says nothing of an earlier one that was not answered.
-                error.is_outcome_unknown |= is_perhaps_ordered
-                is_perhaps_ordered = error.is_outcome_unknown
-                raise
-
-        await until_answered(once, timeout_s=timeout_s, backoff=self._session.retry)
+        await until_answered(self._submit_once, timeout_s=timeout_s, backoff=self._session.retry)
         return self._submitted
 
     async def submit_and_wait(self) -> Committed:
@@ -304,7 +295,12 @@ class Transaction:
             await connection.call(connection.gateway.Submit, request, timeout_s=timeout_s)
         except grpc.aio.AioRpcError as error:
             failure, reason = self._session.read(error)
-            raise SubmitError(failure, reason=reason, transaction_id=self.transaction_id) from error
+            failed = SubmitError(failure, reason=reason, transaction_id=self.transaction_id)
+            # An answer to this attempt says nothing of earlier ones.
+            failed.is_outcome_unknown |= self._is_perhaps_ordered
+            self._is_perhaps_ordered = failed.is_outcome_unknown
+            raise failed from error
+        self._is_perhaps_ordered = True
 
 
 def commit_status_request(

@@ -1,21 +1,26 @@
 """What the tests of a network share: its topology, and how long its founding took."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
+from pathlib import Path
 
 import pytest
 
 from wattpool_network.commands import Binaries
 from wattpool_network.community import community
 from wattpool_network.network import Network
+from wattpool_network.readiness import until
 from wattpool_network.topology import PORTS_PER_ORGANISATION, Fabric, Topology
 
-# The same chaincode serves both channels: a register of assets.
-EXAMPLE = (sys.executable, "-m", "fabric_shim.example")
+DEADLINE_S = 30.0
+# The same chaincode serves both channels: a register of assets, and what tests of load need.
+EXAMPLE = (sys.executable, str(Path(__file__).with_name("load_chaincode.py")))
 # Three organisations, and one that joins.
 _PORTS = 4 * PORTS_PER_ORGANISATION
 # Below where systems give out ports by themselves.
@@ -49,6 +54,19 @@ def installed_fabric() -> Fabric:
     words = [Binaries.find().peer, "version"]
     said = subprocess.run(words, capture_output=True, text=True, check=True).stdout  # noqa: S603 -- Fabric's program
     return Fabric.V2_5 if "Version: v2." in said else Fabric.V3
+
+
+def kill(network: Network, *names: str) -> None:
+    """Kill nodes, and wait until they are gone."""
+    for name in names:
+        pid = network.node_process(name).pid
+        assert pid is not None, f"{name} does not run"
+        os.kill(pid, signal.SIGKILL)
+        assert until(partial(_is_gone, network, name), deadline_s=DEADLINE_S)
+
+
+def _is_gone(network: Network, name: str) -> bool:
+    return network.node_process(name).pid is None
 
 
 def _is_free(port: int) -> bool:

@@ -1,6 +1,4 @@
 import dataclasses
-import os
-import signal
 import socket
 import ssl
 import sys
@@ -14,7 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from fabric import peer_cli
-from fabric.founded import EXAMPLE, Founded, example_topology, free_port_base, installed_fabric
+from fabric.founded import DEADLINE_S, EXAMPLE, Founded, example_topology, free_port_base, installed_fabric, kill
 from fabric_gateway import Identity, PrivateKeySigner, Tls, blocking
 from wattpool_network import connection
 from wattpool_network.cli import app
@@ -26,20 +24,6 @@ from wattpool_network.readiness import until
 from wattpool_network.topology import Consensus, Fabric
 
 FOUNDING_BUDGET_S = 60
-DEADLINE_S = 30.0
-
-
-def kill(network: Network, *names: str) -> None:
-    """Kill nodes, and wait until they are gone."""
-    for name in names:
-        pid = network.node_process(name).pid
-        assert pid is not None
-        os.kill(pid, signal.SIGKILL)
-        assert until(partial(is_gone, network, name), deadline_s=DEADLINE_S)
-
-
-def is_gone(network: Network, name: str) -> bool:
-    return network.node_process(name).pid is None
 
 
 def is_answered(ask: Callable[[], object], expected: object) -> bool:

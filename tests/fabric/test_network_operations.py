@@ -1,55 +1,69 @@
 """Operations on a real network, under load where a community would be at work meanwhile."""
 
+import logging
+import ssl
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 
-from fabric import peer_cli
+from fabric import on_ledger, peer_cli
 from fabric.founded import EXAMPLE
-from wattpool_network import backup, enrolment, membership, snapshot
+from fabric.load import Running, running
+from fabric_gateway import GatewayError, Identity, PrivateKeySigner, Reason, Tls, blocking
+from fabric_gateway.ca import CertificateId
+from wattpool_network import backup, connection, enrolment, membership, snapshot
+from wattpool_network.community import community
 from wattpool_network.errors import NetworkError, NodeFailed, StateMismatch
 from wattpool_network.network import Network
 from wattpool_network.renewal import renew_certificates
 from wattpool_network.revocation import push_crl
-from wattpool_network.topology import Orderer, Peer
+from wattpool_network.topology import Consensus, Orderer, Organisation, Peer
 from wattpool_network.upgrade import upgrade
 
-_NUMBERS = count()
+# Who works meanwhile; the client of the third one is revoked here, and the organisation leaves.
+AT_WORK = ("AggregatorMSP", "DsoMSP")
+SOME = 30
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
-def load(network: Network) -> Iterator[list[str]]:
-    """Submit all the time, a new asset each; the list has those acknowledged."""
-    acknowledged: list[str] = []
-    stop = threading.Event()
-
-    def submit() -> None:
-        while not stop.is_set():
-            name = f"load-{next(_NUMBERS)}"
-            try:
-                peer_cli.invoke(network, "ledger", "create", name, "1", endorsers=(0, 1, 2))
-            except AssertionError:
-                # A node is away for the moment; what was not acknowledged is not counted.
-                continue
-            acknowledged.append(name)
-
-    thread = threading.Thread(target=submit)
-    thread.start()
-    try:
-        yield acknowledged
-    finally:
-        stop.set()
-        thread.join()
+def load(network: Network) -> Iterator[Running]:
+    """Have transactions all the time, before, while and after; at the end each must be on the ledger once."""
+    with running(network.layout.connection, *AT_WORK) as work:
+        work.await_progress(SOME)
+        yield work
+        work.await_progress(SOME)
 
 
-def serial(file: Path) -> int:
-    return x509.load_pem_x509_certificate(file.read_bytes()).serial_number
+def check(work: Running, network: Network) -> on_ledger.Chain:
+    log.info("meanwhile %s", work.load.figures)
+    return on_ledger.assert_exactly_once(network, work.acknowledged, prefix=work.prefix)
+
+
+def certificate(file: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(file.read_bytes())
+
+
+def served_serial(node: Orderer | Peer) -> int:
+    """Return the serial number of the certificate by which a node is known over TLS."""
+    pem = ssl.get_server_certificate((node.organisation.host, node.port))
+    return x509.load_pem_x509_certificate(pem.encode()).serial_number
+
+
+def read_a_block(network: Network, organisation: Organisation, directory: Path, certificate_pem: bytes) -> None:
+    """Ask an organisation's peer for the first block, as the holder of the key in an MSP directory."""
+    access = connection.read(network.layout.connection).organisations[organisation.msp_id]
+    identity = Identity(msp_id=organisation.msp_id, certificate_pem=certificate_pem)
+    signer = PrivateKeySigner.load((directory / "keystore" / "key.pem").read_bytes())
+    with blocking.Connection(access.peers[0], tls=Tls(root_pem=access.tls_root.read_bytes())) as opened:
+        channel = blocking.Gateway(opened, identity, signer).network("ledger")
+        with channel.block_events(start_block=0, stop_block=0) as blocks:
+            assert [block.header.number for block in blocks] == [0]
 
 
 def test_a_revoked_identity_is_refused_once_the_list_is_pushed_and_the_others_are_not(network: Network) -> None:
@@ -59,7 +73,9 @@ def test_a_revoked_identity_is_refused_once_the_list_is_pushed_and_the_others_ar
     peer_cli.query(network, "ledger", "inventory", peer=peer)
     session.revoke("client")
     peer_cli.query(network, "ledger", "inventory", peer=peer)
-    push_crl(network, members)
+    with load(network) as work:
+        push_crl(network, members)
+    check(work, network)
     with pytest.raises(AssertionError, match=r"access denied"):
         peer_cli.query(network, "ledger", "inventory", peer=peer)
     peer_cli.invoke(network, "ledger", "create", "after-revocation", "1")
@@ -69,21 +85,43 @@ def test_certificates_are_renewed_one_node_after_the_other_while_the_network_goe
     dso = network.organisation("dso")
     layout = network.layout
     nodes: tuple[Orderer | Peer, ...] = (*network.topology.orderers_of(dso), *network.topology.peers_of(dso))
-    files = [layout.home(node) / name for node in nodes for name in ("msp/signcerts/cert.pem", "tls/server.crt")]
-    files += [layout.home(server) / "tls/server.crt" for server in network.topology.chaincode_servers_of(dso)]
-    before = [serial(file) for file in files]
-    with load(network) as acknowledged:
+    msps = [layout.home(node) / "msp" for node in nodes]
+    old = [(msp / "signcerts" / "cert.pem").read_bytes() for msp in msps]
+    old_served = [served_serial(node) for node in nodes]
+    files = [layout.home(server) / "tls/server.crt" for server in network.topology.chaincode_servers_of(dso)]
+    of_chaincode = [certificate(file).serial_number for file in files]
+    with load(network) as work:
         renew_certificates(network, dso)
-    assert not set(before) & {serial(file) for file in files}
+    check(work, network)
+    assert [served_serial(node) for node in nodes] == [
+        certificate(layout.home(node) / "tls" / "server.crt").serial_number for node in nodes
+    ]
+    assert not set(old_served) & {served_serial(node) for node in nodes}
+    assert not set(of_chaincode) & {certificate(file).serial_number for file in files}
+    for msp, pem in zip(msps, old, strict=True):
+        assert (msp / "signcerts" / "cert.pem").read_bytes() != pem
+
+    # Whoever kept an old one gets nowhere once it is revoked; the new one of the same holder and key is good.
+    session = enrolment.registrar(network.authority_of(dso), layout)
+    peer_msp, old_pem = msps[-1], old[-1]
+    read_a_block(network, dso, peer_msp, old_pem)
+    with load(network) as work:
+        session.revoke_certificate(CertificateId.of(x509.load_pem_x509_certificate(old_pem)))
+        push_crl(network, dso)
+    check(work, network)
+    with pytest.raises(GatewayError) as refused:
+        read_a_block(network, dso, peer_msp, old_pem)
+    assert refused.value.reason is Reason.ACCESS_DENIED
+    read_a_block(network, dso, peer_msp, (peer_msp / "signcerts" / "cert.pem").read_bytes())
     peer_cli.invoke(network, "ledger", "create", "renewed", "1", endorsers=(1, 2))
-    assert {"renewed", *acknowledged} <= set(peer_cli.query(network, "ledger", "inventory", peer=1))
 
 
 def test_snapshots_of_all_peers_have_the_same_hash_at_rest_and_under_load(network: Network) -> None:
     channel = network.topology.channels[1]
     assert len(snapshot.take(network, channel).directories) == 3
-    with load(network):
+    with load(network) as work:
         taken = snapshot.take(network, channel)
+    check(work, network)
     assert len(taken.hash) == 64
     assert all(directory.is_dir() for directory in taken.directories.values())
 
@@ -94,24 +132,30 @@ def test_a_snapshot_needs_all_peers(network: Network) -> None:
         snapshot.take(network, network.topology.channels[0])
 
 
-def test_a_backup_made_under_load_has_all_that_was_acknowledged_before(network: Network, tmp_path: Path) -> None:
+def test_a_backup_made_under_load_has_all_that_was_acknowledged_before_and_goes_on_from_there(
+    network: Network, tmp_path: Path
+) -> None:
     file = tmp_path / "backup.tar.gz"
-    with load(network) as acknowledged:
-        peer_cli.invoke(network, "ledger", "create", "kept", "1")
-        before = list(acknowledged)
+    with load(network) as work:
+        before = work.acknowledged
         backup.save(network, file)
-    peer_cli.invoke(network, "ledger", "create", "lost", "1")
+    original = check(work, network)
     assert file.stat().st_mode & 0o077 == 0
     network.down()
     restored = backup.restore(file, tmp_path / "elsewhere")
     try:
         restored.up()
-        inventory = peer_cli.query(restored, "ledger", "inventory")
-        peer_cli.invoke(restored, "ledger", "create", "after-restore", "1")
+        peers = on_ledger.chains(restored)
+        kept = peers["peer0.dso"]
+        assert all(chain == kept for chain in peers.values())
+        assert kept.commit_hashes == original.commit_hashes[: kept.height]
+        assert kept.height < original.height
+        assert set(before) <= set(kept.puts)
+        with load(restored) as work:
+            pass
+        check(work, restored)
     finally:
         restored.down(wipe=True)
-    assert {"kept", *before} <= set(inventory)
-    assert "lost" not in inventory
 
 
 def test_a_backup_overwrites_nothing(network: Network, tmp_path: Path) -> None:
@@ -126,9 +170,9 @@ def test_a_backup_overwrites_nothing(network: Network, tmp_path: Path) -> None:
 
 
 def test_a_chaincode_is_upgraded_under_load(network: Network) -> None:
-    with load(network) as acknowledged:
+    with load(network) as work:
         upgraded = upgrade(network, "ledger", command=EXAMPLE, version="2")
-    assert acknowledged
+    check(work, upgraded)
     assert [node.name for node in upgraded.topology.nodes if node.name.startswith("ledger")] == [
         "ledger-2.aggregator",
         "ledger-2.dso",
@@ -137,7 +181,7 @@ def test_a_chaincode_is_upgraded_under_load(network: Network) -> None:
     assert all(one.is_ready for one in upgraded.nodes.status())
     assert network.node_process("ledger-1.dso").pid is None
     peer_cli.invoke(upgraded, "ledger", "create", "upgraded", "1")
-    assert {"upgraded", *acknowledged} <= set(peer_cli.query(upgraded, "ledger", "inventory"))
+    assert "upgraded" in peer_cli.query(upgraded, "ledger", "inventory")
     upgraded.down()
     again = Network.open(upgraded.layout.root)
     again.up()
@@ -173,17 +217,31 @@ def test_an_upgrade_to_a_chaincode_that_does_not_start_leaves_the_old_one_at_wor
 
 
 def test_an_organisation_joins_and_another_leaves_under_load(network: Network) -> None:
-    with load(network) as acknowledged:
+    with load(network) as work:
         joined = membership.add(network, name="auditor", msp_id="AuditorMSP")
+    check(work, joined)
     auditor = len(joined.topology.peers) - 1
     peer_cli.invoke(joined, "ledger", "create", "joined", "1", endorsers=(0, 1, auditor))
-    assert {"joined", *acknowledged} <= set(peer_cli.query(joined, "ledger", "inventory", peer=auditor))
+    assert "joined" in peer_cli.query(joined, "ledger", "inventory", peer=auditor)
     assert all(one.is_ready for one in joined.nodes.status())
-    reduced = membership.remove(joined, joined.organisation("members"))
+    with load(joined) as work:
+        reduced = membership.remove(joined, joined.organisation("members"))
+    check(work, reduced)
     assert [one.name for one in reduced.topology.organisations] == ["aggregator", "dso", "auditor"]
     peer_cli.invoke(reduced, "ledger", "create", "after-leaving", "1", endorsers=(0, 1))
     assert "after-leaving" in peer_cli.query(reduced, "ledger", "inventory", peer=2)
     left = [node for node in joined.topology.nodes if node.organisation.name == "members"]
     assert [joined.nodes.process(node).pid for node in left] == [None] * 5
+    with pytest.raises(NetworkError, match="collection meter_data cannot be without dso"):
+        membership.remove(reduced, reduced.organisation("dso"))
     reduced.down()
     Network.open(reduced.layout.root).up()
+
+
+def test_an_organisation_whose_bft_orderers_are_needed_does_not_leave(tmp_path: Path) -> None:
+    network = Network(tmp_path, community(orderers=4, consensus=Consensus.BFT))
+    with pytest.raises(NetworkError, match="dso cannot leave: BFT needs at least 4 orderers to survive one that lies"):
+        membership.remove(network, network.organisation("dso"))
+    larger = Network(tmp_path, community(orderers=5, consensus=Consensus.BFT))
+    with pytest.raises(NetworkError, match="members runs BFT orderers, which cannot leave"):
+        membership.remove(larger, larger.organisation("members"))

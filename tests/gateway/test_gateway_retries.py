@@ -141,6 +141,10 @@ async def test_an_unanswered_submission_is_followed_by_the_question_and_not_by_a
     assert peer.calls == {"Endorse": 1, "Submit": 1, "CommitStatus": 1}
 
 
+REFUSED_BY_ONE = "received unsuccessful response from orderer: status=FORBIDDEN, info=x"
+TOO_LARGE_FOR_ALL = "message payload is 5 bytes and exceeds maximum allowed 4 bytes"
+
+
 @pytest.mark.parametrize(
     ("fault", "is_outcome_unknown"),
     [
@@ -149,6 +153,9 @@ async def test_an_unanswered_submission_is_followed_by_the_question_and_not_by_a
         (Fault(Code.UNKNOWN, "what"), True),
         (Fault(Code.UNKNOWN, "too many requests for gateway.Gateway"), False),
         (Fault(Code.ABORTED, "received unsuccessful response from orderer: status=FORBIDDEN, info=x"), False),
+        (Fault(Code.UNAVAILABLE, "insufficient number of orderers", (("o", "O", REFUSED_BY_ONE),)), True),
+        (Fault(Code.UNAVAILABLE, "no orderers could", (("o", "O", "authentication handshake failed: EOF"),)), True),
+        (Fault(Code.UNAVAILABLE, "insufficient number of orderers", (("o", "O", TOO_LARGE_FOR_ALL),)), False),
         (Fault(Code.FAILED_PRECONDITION, "no channel"), False),
         (Fault(Code.INVALID_ARGUMENT, "prepared transaction must be signed"), False),
     ],
@@ -174,6 +181,41 @@ async def test_a_refusal_says_nothing_of_an_earlier_attempt_that_was_not_answere
         assert error.value.reason is Reason.ORDERER_REFUSED
         assert error.value.is_outcome_unknown
     assert peer.effects == {b"a": 1}
+
+
+async def test_a_refusal_says_nothing_of_what_was_done_before_a_crash(peer: FabricPeer, member: Member) -> None:
+    refused = Fault(Code.ABORTED, "received unsuccessful response from orderer: x")
+    async with connected(peer, member) as gateway:
+        transaction = await contract_of(gateway).endorse("write", "a")
+        kept = transaction.to_bytes()
+        await transaction.submit()
+    peer.fail("Submit", refused, refused)
+    async with connected(peer, member) as gateway:
+        with pytest.raises(SubmitError) as error:
+            await gateway.transaction(kept).submit()
+        assert error.value.is_outcome_unknown
+        assert (await gateway.transaction(kept).submit_and_wait()).result == b"wrote a"
+    assert peer.effects == {b"a": 1}
+
+
+async def test_a_refusal_says_nothing_of_an_earlier_submission(peer: FabricPeer, member: Member) -> None:
+    async with connected(peer, member) as gateway:
+        transaction = await contract_of(gateway).endorse("write", "a")
+        await transaction.submit()
+        peer.fail("Submit", Fault(Code.ABORTED, "received unsuccessful response from orderer: x"))
+        with pytest.raises(SubmitError) as error:
+            await transaction.submit()
+    assert error.value.is_outcome_unknown
+
+
+async def test_a_transaction_signed_just_now_and_refused_is_not_on_its_way(peer: FabricPeer, member: Member) -> None:
+    peer.fail("Submit", Fault(Code.ABORTED, "received unsuccessful response from orderer: x"))
+    async with connected(peer, member) as gateway:
+        unsigned = await contract_of(gateway).endorse("write", "a")
+        signature = member.signer.sign(unsigned.digest)
+        with pytest.raises(SubmitError) as error:
+            await gateway.transaction(unsigned.to_bytes(), signature=signature).submit_and_wait()
+    assert not error.value.is_outcome_unknown
 
 
 async def test_a_refused_submission_is_not_waited_for(peer: FabricPeer, member: Member) -> None:
