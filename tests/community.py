@@ -64,6 +64,10 @@ RULES: dict[str, Any] = {
     "fee_community_ut_per_kwh": 20_000,
     "gate_lead_s": 300,
     "report_due_s": 3_600,
+    "firm_deposit_ppm": 500_000,
+    "firm_tolerance_ppm": 100_000,
+    "firm_decline_below_ppm": 500_000,
+    "firm_shortfall_ut_per_kwh": 80_000,
     "seal_key": public_key_of("seal"),
 }
 TARIFF = {
@@ -132,10 +136,12 @@ class Tokens:
     escrow_ut: int
     fees_ut: int
     issued_ut: int
+    offers_ut: int = 0
 
     @property
     def together_ut(self) -> int:
-        return self.wallets_ut + self.deposits_ut + self.purses_ut + self.escrow_ut + self.fees_ut
+        inside_ut = self.purses_ut + self.escrow_ut + self.fees_ut
+        return self.wallets_ut + self.deposits_ut + self.offers_ut + inside_ut
 
 
 @dataclass
@@ -233,11 +239,47 @@ class Community:
         self.ledger("buy", party=identity_of(owner), amount_ut=amount_ut, reference=reference)
         self.ledger("deposit", order=self.order(owner, "deposit", slot=self.slot(name), amount_ut=amount_ut))
 
-    def order(self, owner: str, kind: str, *, counter: int | None = None, **content: Any) -> list[str]:
+    def order(
+        self, owner: str, kind: str, *, counter: int | None = None, period: Period | None = None, **content: Any
+    ) -> list[str]:
         """Return an owner's signed order, with the owner's next counter unless another is given."""
         if counter is None:
             counter = self._order_counters[owner] = self._order_counters.get(owner, 0) + 1
-        return signed(kind, owner, content, counter=counter)
+        return signed(kind, owner, content, counter=counter, period=period)
+
+    # Offers by hand.
+
+    def fill_wallet(self, name: str, amount_ut: int) -> None:
+        """Buy tokens for a home's owner."""
+        party = identity_of(self._owners[name])
+        self.ledger("buy", party=party, amount_ut=amount_ut, reference=f"payment-{len(self.calls)}")
+
+    def offer_order(self, name: str, *, offered: Period = FIRST, by: str | None = None, **changes: Any) -> list[str]:
+        """Return a home's signed offer of 1 kWh for 150,000 ut in the period after `FIRST`; `changes` are of it."""
+        content = {
+            "slot": self.slot(name),
+            "energy_wh": 1_000,
+            "price_ut_per_kwh": 150_000,
+            "from_utc": FIRST.next.start_utc,
+            "until_utc": FIRST.next.end_utc,
+            "level": "community",
+        }
+        return self.order(by or self._owners[name], "offer", period=offered, **{**content, **changes})
+
+    def pick_order(self, name: str, offer: str, *, by: str | None = None, **changes: Any) -> list[str]:
+        """Return a home's signed pick of an offer."""
+        content = {"offer": offer, "slot": self.slot(name)}
+        return self.order(by or self._owners[name], "pick", **{**content, **changes})
+
+    def add_offer(self, name: str, *, offered: Period = FIRST, **changes: Any) -> str:
+        """Let a home's owner offer energy; return the offer's id."""
+        order = self.offer_order(name, offered=offered, **changes)
+        return str(self.ledger("add_offer", order=order)["offer"])
+
+    def pick_offer(self, name: str, offer: str) -> None:
+        """Let a home's owner pick an offer, and reserve its window."""
+        self.ledger("pick_offer", order=self.pick_order(name, offer))
+        self.ledger("confirm_p2l", offer=offer)
 
     def purse_ut(self, name: str) -> int:
         return int(self.ledger("purse", slot=self.slot(name))["balance_ut"])
@@ -411,6 +453,7 @@ def tokens(network: MemoryNetwork) -> Tokens:
         escrow_ut=escrow_ut,
         fees_ut=codec.decode(state.get("fees", b"0")),
         issued_ut=supply["bought_ut"] - supply["redeemed_ut"],
+        offers_ut=sum(offer["held_ut"] for _, offer in of("offer/")),
     )
 
 

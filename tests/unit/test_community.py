@@ -105,6 +105,10 @@ def test_a_file_changes_what_it_names_and_nothing_else(toml_file: Path) -> None:
         beta_ut_per_kwh=15_000,
         fee_feeder_ut_per_kwh=10_000,
         fee_community_ut_per_kwh=30_000,
+        firm_deposit_ppm=500_000,
+        firm_tolerance_ppm=50_000,
+        firm_decline_below_ppm=500_000,
+        firm_shortfall_ut_per_kwh=100_000,
         purse_target_ut=5_000_000,
     )
 
@@ -119,6 +123,7 @@ def test_a_file_changes_what_it_names_and_nothing_else(toml_file: Path) -> None:
         ("alpha_ut_per_kwh = true\n", 1, "alpha_ut_per_kwh is 'True'"),
         ('alpha_ut_per_kwh = "2"\n', 1, "alpha_ut_per_kwh is '2'"),
         ("alpha_ut_per_kwh = 99999999999999999999\n", 1, "alpha_ut_per_kwh is '99999999999999999999'"),
+        ("firm_tolerance_ppm = 1_000_001\n", 1, "firm_tolerance_ppm is '1000001'; a share from 0 to"),
         ("purse_target_ut = -1\n", 1, "purse_target_ut is '-1'; a number of micro-tokens"),
         ("line_limit_w = 0\n", 1, "line_limit_w is '0'; a power from 1 to"),
         ('community = "main street"\n', 1, "community is 'main street'; a name of 1 to 64"),

@@ -121,6 +121,7 @@ def test_an_aborted_period_returns_all_escrow_and_trades_nothing(community: Comm
         "clock": "simulated",
         "declined": 0,
         "fees_ut": 0,
+        "firm": [],
         "paid_ut": 0,
         "slots": 3,
         "traded_wh": 0,

@@ -124,6 +124,10 @@ def test_there_are_no_tariffs_before_the_community() -> None:
         ("fee_community_ut_per_kwh", None),
         ("gate_lead_s", -1),
         ("report_due_s", 1 << 53),
+        ("firm_deposit_ppm", 1_000_001),
+        ("firm_tolerance_ppm", -1),
+        ("firm_decline_below_ppm", True),
+        ("firm_shortfall_ut_per_kwh", MAX_PRICE_UT_PER_KWH + 1),
         ("seal_key", public_key_of("seal").upper()),
     ],
 )

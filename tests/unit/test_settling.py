@@ -48,6 +48,7 @@ def test_each_party_pays_and_earns_what_was_measured(community: Community) -> No
         "clock": "simulated",
         "declined": 0,
         "fees_ut": 6_300,
+        "firm": [],
         "paid_ut": 77_850,
         "root": merkle.root(leaves).hex(),
         "slots": len(leaves),

@@ -54,6 +54,10 @@ def deal(escrow_ut: int) -> list[Any]:
     return put(f"deal/{PERIOD}", {"escrow_ut": escrow_ut})
 
 
+def offer(held_ut: int) -> list[Any]:
+    return put(f"offer/{64 * 'a'}", {"held_ut": held_ut})
+
+
 def settled(page: int, out_ut: int) -> list[Any]:
     return put(f"settled/{PERIOD}/{page:04}", {"out_ut": out_ut})
 
@@ -65,6 +69,8 @@ def settled(page: int, out_ut: int) -> list[Any]:
         ([[supply(9), wallet("a", 9)], [wallet("a", 4), wallet("b", 5)]], None),
         ([[supply(9), wallet("a", 9)], [wallet("a", 4), wallet("b", 6)]], 1),
         ([[supply(9), wallet("a", 9)], [wallet("a", 5), supply(9, 4)]], None),
+        ([[supply(9), wallet("a", 9)], [wallet("a", 5), offer(4)], [offer(3), put("fees", 1)]], None),
+        ([[supply(9), wallet("a", 9)], [wallet("a", 5), offer(4)], [offer(3)]], 2),
         ([[supply(9), wallet("a", 9)], [wallet("a", 5), supply(9, 3)]], 1),
         ([[wallet("a", 1)]], 0),
         ([[supply(9), put("move/0000001", {"deposit_ut": 9, "withdraw_ut": 3})]], None),
@@ -100,11 +106,16 @@ def test_tokens_held_are_those_bought_and_not_redeemed(
     assert (found and (found.what, found.block)) == (None if broken is None else (ViolationKind.TOKENS, broken))
 
 
+NO_FIRM = {"firm_bought_wh": 0, "firm_sold_wh": 0}
 STATEMENTS = [
-    {"slot": 0, "bought_wh": 0, "sold_wh": 70, "import_wh": 0, "export_wh": 80},
-    {"slot": 1, "bought_wh": 70, "sold_wh": 0, "import_wh": 90, "export_wh": 0},
-    {"slot": 2, "bought_wh": 0, "sold_wh": 0, "import_wh": 50, "export_wh": 0},
+    {"slot": 0, "bought_wh": 0, "sold_wh": 70, "import_wh": 0, "export_wh": 100, **NO_FIRM, "firm_sold_wh": 20},
+    {"slot": 1, "bought_wh": 70, "sold_wh": 0, "import_wh": 90, "export_wh": 0, **NO_FIRM},
+    {"slot": 2, "bought_wh": 0, "sold_wh": 0, "import_wh": 50, "export_wh": 0, **NO_FIRM, "firm_bought_wh": 20},
 ]
+# Slot 0 delivers 20 of the 25 Wh to slot 2 that an offer claims.
+OFFER = 64 * "a"
+FIRM = [[OFFER, 2, 0, 25, 20, 20, 0, 5, 0, True]]
+FIRM_PROGRESS = [[OFFER, 20, 0, 5, 0]]
 ACCOUNTS = [[0, 0, 70, 0, 0, 7, 0], [1, 70, 0, 7, 0, 0, 0]]
 TRADES = [["feeder", 1, 0, 75, 70, 7, 0, 100_000]]
 LEAVES = [codec.content_id(codec.encode(one)) for one in STATEMENTS]
@@ -120,12 +131,12 @@ def finalise(
     keeps_leaves: bool = False,
 ) -> None:
     leaves = LEAVES if keeps_leaves else [codec.content_id(codec.encode(one)) for one in statements]
-    settled = {"accounts": ACCOUNTS, "leaves": leaves, "out_ut": 0, "trades": TRADES, **(page or {})}
+    settled = {"accounts": ACCOUNTS, "firm": FIRM, "leaves": leaves, "out_ut": 0, "trades": TRADES, **(page or {})}
     root = merkle.root([bytes.fromhex(leaf) for leaf in settled["leaves"]]).hex()
     private = codec.encode({"salt": "", "statements": statements}).decode()
     name = f"statement/{PERIOD}/0000"
     submit(ledger, put(f"settled/{PERIOD}/0000", settled), ["put_private", name], transient={name: private})
-    submit(ledger, put(f"result/{PERIOD}", {"root": root, "traded_wh": 70, **(result or {})}))
+    submit(ledger, put(f"result/{PERIOD}", {"firm": FIRM_PROGRESS, "root": root, "traded_wh": 70, **(result or {})}))
 
 
 def changed(slot: int, **changes: int) -> list[dict[str, int]]:
@@ -142,7 +153,17 @@ def changed(slot: int, **changes: int) -> list[dict[str, int]]:
         ({"page": {"accounts": [[0, 0, 71, 0, 0, 7, 0], ACCOUNTS[1]]}}, False),
         ({"page": {"accounts": [*ACCOUNTS, [3, 0, 0, 0, 0, 0, 0]]}}, False),
         ({"page": {"accounts": [], "trades": []}, "result": {"traded_wh": 0}}, False),
-        ({"statements": changed(0, export_wh=69)}, False),
+        ({"result": {"firm": []}}, False),
+        ({"result": {"firm": [[OFFER, 21, 0, 5, 0]]}}, False),
+        ({"page": {"firm": []}, "result": {"firm": []}}, False),
+        ({"page": {"firm": [[OFFER, 2, 0, 19, 20, 20, 0, 5, 0, True]]}}, False),
+        ({"page": {"firm": [[OFFER, 2, 0, 25, -1, 20, 0, 5, 0, True]]}}, False),
+        ({"page": {"firm": [[OFFER, 2, 0, 25, 21, 20, 0, 5, 0, True]]}}, False),
+        ({"statements": changed(0, firm_sold_wh=21)}, False),
+        ({"statements": changed(2, firm_bought_wh=19)}, False),
+        ({"statements": changed(0, export_wh=90)}, True),
+        ({"statements": changed(0, export_wh=89)}, False),
+        ({"statements": changed(2, import_wh=19)}, False),
         ({"statements": changed(1, import_wh=69)}, False),
         ({"statements": changed(1, bought_wh=71)}, False),
         ({"statements": changed(1, import_wh=91), "keeps_leaves": True}, False),
@@ -164,7 +185,7 @@ def test_statements_that_were_purged_are_not_asked_for(
     assert violation() is None
 
 
-RESULT = {"root": ROOT, "traded_wh": 70}
+RESULT = {"firm": FIRM_PROGRESS, "root": ROOT, "traded_wh": 70}
 RULES = {"period_s": 900, "seal_key": public_key_of("seal")}
 CONTENT = {"previous": NO_HASH, "result": codec.content_id(codec.encode(RESULT))}
 
@@ -218,8 +239,8 @@ def test_a_seal_names_its_period_record_and_the_seal_before(
         [put(f"result/{PERIOD}", {"root": ROOT})],
         [put(f"seal/{PERIOD}", {})],
         [
-            put(f"settled/{PERIOD}/0000", {"accounts": [], "leaves": LEAVES, "out_ut": 0, "trades": []}),
-            put(f"result/{PERIOD}", {"root": ROOT, "traded_wh": 0}),
+            put(f"settled/{PERIOD}/0000", {"accounts": [], "firm": [], "leaves": LEAVES, "out_ut": 0, "trades": []}),
+            put(f"result/{PERIOD}", {"firm": [], "root": ROOT, "traded_wh": 0}),
         ],
     ],
 )

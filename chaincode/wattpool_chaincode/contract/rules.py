@@ -15,12 +15,17 @@ from wattpool_chaincode.market.mechanisms import MECHANISMS
 from wattpool_chaincode.organisations import AGGREGATOR, PRICES_AND_MONEY
 from wattpool_chaincode.records import codec
 from wattpool_chaincode.records.period import DAY_S
+from wattpool_chaincode.records.units import PPM
 from wattpool_chaincode.refusal import Refused
 
 MAX_PRICE_UT_PER_KWH = 1_000_000_000
 PRICE = fields.Check(
     f"a price from 0 to {MAX_PRICE_UT_PER_KWH} ut/kWh",
     lambda value: type(value) is int and 0 <= value <= MAX_PRICE_UT_PER_KWH,
+)
+SHARE = fields.Check(
+    "a share from 0 to 1,000,000 parts per million",
+    lambda value: type(value) is int and 0 <= value <= PPM,
 )
 PERIOD_LENGTH = fields.Check(
     "a length in seconds that divides a day", lambda value: type(value) is int and value > 0 and DAY_S % value == 0
@@ -42,6 +47,10 @@ class Rules:
         fee_community_ut_per_kwh: the same between feeders.
         gate_lead_s: how long before delivery the gate closes.
         report_due_s: how long after delivery meter records are waited for.
+        firm_deposit_ppm: what the seller of a firm offer puts aside, as a share of its price.
+        firm_tolerance_ppm: the share of a firm offer that may be short without consequences.
+        firm_decline_below_ppm: a firm offer of which less than this share is delivered is declined whole.
+        firm_shortfall_ut_per_kwh: what a shortfall beyond the tolerance costs at most.
         seal_key: the aggregator's key that seals periods.
     """
 
@@ -55,6 +64,10 @@ class Rules:
     fee_community_ut_per_kwh: int
     gate_lead_s: int
     report_due_s: int
+    firm_deposit_ppm: int
+    firm_tolerance_ppm: int
+    firm_decline_below_ppm: int
+    firm_shortfall_ut_per_kwh: int
     seal_key: str
 
 
@@ -112,6 +125,10 @@ CHECKS = {
     "fee_community_ut_per_kwh": PRICE,
     "gate_lead_s": fields.COUNT,
     "report_due_s": fields.COUNT,
+    "firm_deposit_ppm": SHARE,
+    "firm_tolerance_ppm": SHARE,
+    "firm_decline_below_ppm": SHARE,
+    "firm_shortfall_ut_per_kwh": PRICE,
     "seal_key": fields.PUBLIC_KEY,
 }
 

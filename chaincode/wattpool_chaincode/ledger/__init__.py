@@ -1,8 +1,21 @@
-"""The ledger chain: tokens, and a market period's whole life from `open` to `seal`."""
+"""The ledger chain: tokens, offers by hand, and a market period's whole life from `open` to `seal`."""
 
 from wattpool_chaincode.chaincode import Chaincode
 from wattpool_chaincode.ledger.clearing import activate, clear_page
+from wattpool_chaincode.ledger.delivery import curtail
 from wattpool_chaincode.ledger.gate import close_gate
+from wattpool_chaincode.ledger.offers import (
+    add_offer,
+    cancel_offer,
+    confirm_l2p,
+    confirm_p2l,
+    expire_offer,
+    list_offers,
+    offer,
+    pick_offer,
+    proof_of_delivery,
+    to_begin,
+)
 from wattpool_chaincode.ledger.opening import abort_period, last_period, open_period, period_state
 from wattpool_chaincode.ledger.reports import reading, report
 from wattpool_chaincode.ledger.requests import ingest
@@ -29,15 +42,22 @@ LEDGER = Chaincode(
     functions={
         "abort": abort_period,
         "activate": activate,
+        "add_offer": add_offer,
         "adopt_page": adopt_page,
         "adopt_roster": adopt_roster,
         "buy": buy_tokens,
+        "cancel_offer": cancel_offer,
         "clear": clear_page,
         "close": close_gate,
+        "confirm_l2p": confirm_l2p,
+        "confirm_p2l": confirm_p2l,
+        "curtail": curtail,
         "deposit": deposit_tokens,
+        "expire_offer": expire_offer,
         "finalise": finalise,
         "ingest": ingest,
         "open": open_period,
+        "pick_offer": pick_offer,
         "redeem": redeem_tokens,
         "redeem_fees": redeem_fees,
         "report": report,
@@ -48,7 +68,10 @@ LEDGER = Chaincode(
     },
     queries={
         "last_period": last_period,
+        "list_offers": list_offers,
+        "offer": offer,
         "period": period_state,
+        "proof_of_delivery": proof_of_delivery,
         "purse": purse,
         "reading": reading,
         "roster": roster_version,
@@ -56,6 +79,7 @@ LEDGER = Chaincode(
         "settled_page": settled_page,
         "statements": statements,
         "supply": supply,
+        "to_begin": to_begin,
         "wallet": wallet,
     },
     policy=TWO_OF_THREE,

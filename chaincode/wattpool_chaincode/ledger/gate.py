@@ -1,5 +1,6 @@
 """Gate closure: the requests freeze into one book of orders that clearing is a pure function of."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from wattpool_chaincode import fields
@@ -17,6 +18,7 @@ from wattpool_chaincode.ledger.period import (
     require_time,
     write_phase,
 )
+from wattpool_chaincode.ledger.reservations import read_reservations, reserved_wh
 from wattpool_chaincode.records import codec
 from wattpool_chaincode.records.units import WH_PER_KWH
 from wattpool_chaincode.roster import PAGE_SIZE, Entry
@@ -26,7 +28,7 @@ _ROUNDING_UT_PER_KWH = 2 * WH_PER_KWH
 
 
 def close_gate(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
-    """Freeze the requests of a period: one order per slot, none larger than its purse can pay.
+    """Freeze the requests of a period: one order per slot, of what firm trades leave, as far as its purse can pay.
 
     A meter may change its mind until the gate closes: its request with the highest counter counts, and makes no order
     if its balance is nothing. Two different requests with one counter contradict each other, and neither counts.
@@ -42,7 +44,9 @@ def close_gate(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
     found = chunks.read_rows(context, REQUESTS, start_utc, chunks.list_chunks(context, REQUESTS, start_utc))
     entries = read_all_entries(context, state.roster)
     purses = Pages(context, PURSE)
-    orders = [_affordable(row, entries[row[0]], purses) for row in _last_words(found) if _asks(row)]
+    reserved = reserved_wh(read_reservations(context, start_utc))
+    rows = [_unreserved(row, *reserved) for row in _last_words(found) if _asks(row)]
+    orders = [_affordable(row, entries[row[0]], purses) for row in rows]
     book = codec.encode({"orders": orders, "salt": chunks.salt_of(found)})
     gate = {
         "book": codec.content_id(book),
@@ -82,6 +86,16 @@ def _asks(row: list[int]) -> bool:
     """Tell whether a request is for more than nothing."""
     _, _, balance_wh, _ = row
     return balance_wh != 0
+
+
+def _unreserved(row: list[int], import_wh: Mapping[int, int], export_wh: Mapping[int, int]) -> list[int]:
+    """Return the order without the energy that is due to firm trades."""
+    slot, counter, balance_wh, limit = row
+    if balance_wh < 0:
+        balance_wh = min(0, balance_wh + import_wh.get(slot, 0))
+    else:
+        balance_wh = max(0, balance_wh - export_wh.get(slot, 0))
+    return [slot, counter, balance_wh, limit]
 
 
 def _affordable(row: list[int], entry: Entry, purses: Pages) -> list[int]:

@@ -179,6 +179,12 @@ def read_entries(context: Context, roster: Roster, page: int) -> tuple[Entry, ..
     return _decode_page(stored)
 
 
+def read_entry(context: Context, roster: Roster, slot: int) -> Entry:
+    """Return the entry of a slot of a roster."""
+    page, index = page_of(slot)
+    return read_entries(context, roster, page)[index]
+
+
 def read_all_entries(context: Context, roster: Roster) -> list[Entry]:
     """Return all entries of a roster, by slot."""
     return [entry for page in range(len(roster.pages)) for entry in read_entries(context, roster, page)]

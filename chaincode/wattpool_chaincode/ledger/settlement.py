@@ -7,7 +7,6 @@ delivered returns from escrow, what is delivered beyond is the grid's.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any
 
 from wattpool_chaincode.ledger.clearing import AgreedMatch
@@ -84,10 +83,13 @@ def settle_trades(
 
     A trade so small that, in whole micro-tokens, it does not beat both parties' tariffs is declined.
     """
-    given = _shares(matches, "offer_slot", {slot: one.export_wh for slot, one in measured.items()})
-    taken = _shares(matches, "bid_slot", {slot: one.import_wh for slot, one in measured.items()})
+    agreed_wh = [match.energy_wh for match in matches]
+    exported_wh = {slot: one.export_wh for slot, one in measured.items()}
+    imported_wh = {slot: one.import_wh for slot, one in measured.items()}
+    given = share_metered([match.offer_slot for match in matches], agreed_wh, exported_wh)
+    taken = share_metered([match.bid_slot for match in matches], agreed_wh, imported_wh)
     return [
-        _settle_trade(match, min(given_wh, taken_wh), buyer=entries[match.bid_slot], seller=entries[match.offer_slot])
+        settle_trade(match, min(given_wh, taken_wh), buyer=entries[match.bid_slot], seller=entries[match.offer_slot])
         for match, given_wh, taken_wh in zip(matches, given, taken, strict=True)
     ]
 
@@ -119,22 +121,28 @@ def sum_accounts(slots: Sequence[int], settled: Iterable[SettledTrade]) -> dict[
     }
 
 
-def _shares(matches: Sequence[AgreedMatch], side: str, metered_wh: dict[int, int]) -> list[int]:
-    """Return each match's share of what its `side` metered: all agreed if there is enough, else pro rata."""
-    slot_of = attrgetter(side)
+def share_metered(slots: Sequence[int], wanted_wh: Sequence[int], metered_wh: Mapping[int, int]) -> list[int]:
+    """Return what each trade gets of what its slot metered: all it wants if there is enough, else pro rata.
+
+    Args:
+        slots: of each trade, on the side that is shared.
+        wanted_wh: by each trade.
+        metered_wh: by slot; nothing where it is missing.
+    """
     positions: dict[int, list[int]] = {}
-    for position, match in enumerate(matches):
-        positions.setdefault(slot_of(match), []).append(position)
-    shares = [0] * len(matches)
+    for position, slot in enumerate(slots):
+        positions.setdefault(slot, []).append(position)
+    shares = [0] * len(slots)
     for slot, own in positions.items():
-        agreed = [matches[position].energy_wh for position in own]
-        total = min(sum(agreed), metered_wh.get(slot, 0))
-        for position, share in zip(own, share_pro_rata(total, agreed), strict=True):
+        wanted = [wanted_wh[position] for position in own]
+        total = min(sum(wanted), metered_wh.get(slot, 0))
+        for position, share in zip(own, share_pro_rata(total, wanted), strict=True):
             shares[position] = share
     return shares
 
 
-def _settle_trade(match: AgreedMatch, energy_wh: int, *, buyer: Entry, seller: Entry) -> SettledTrade:
+def settle_trade(match: AgreedMatch, energy_wh: int, *, buyer: Entry, seller: Entry) -> SettledTrade:
+    """Return what a trade pays for `energy_wh`; declined if that does not beat both tariffs."""
     paid_ut = amount_ut(energy_wh, match.price_ut_per_kwh)
     fee_ut = amount_ut(energy_wh, match.fee_ut_per_kwh)
     beats_retail = paid_ut + fee_ut < amount_ut(energy_wh, buyer.retail_ut_per_kwh)

@@ -4,7 +4,7 @@ The escrow of a period is what its deal took in less what its settled pages paid
 final, so that wallets, purses, escrow and fees add up to bought minus redeemed between any two pages too.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from wattpool_chaincode import fields
@@ -12,6 +12,8 @@ from wattpool_chaincode.context import Context
 from wattpool_chaincode.ledger import chunks
 from wattpool_chaincode.ledger.chunks import RECORDS
 from wattpool_chaincode.ledger.clearing import read_deal, read_matches
+from wattpool_chaincode.ledger.delivery import FirmRow, allocate_firm, delivered_wh, firm_rows, left_for_pool
+from wattpool_chaincode.ledger.offers import prove_deliveries, write_offer
 from wattpool_chaincode.ledger.pages import PURSE, REGISTER, Pages
 from wattpool_chaincode.ledger.period import (
     COLLECTION,
@@ -56,12 +58,17 @@ def settle_page(context: Context, argument: dict[str, Any]) -> dict[str, int]:
     rows = chunks.read_rows(context, RECORDS, start_utc, record_chunks)
     measured = _unambiguous(rows)
     _require_due(context, state, entries, measured)
-    settled = settle_trades(read_matches(context, state), _good(measured), entries)
+    good = _good(measured)
+    allocations = allocate_firm(context, state, good, entries)
+    left = left_for_pool(good, allocations)
+    settled = settle_trades(read_matches(context, state), left, entries)
     accounts = sum_accounts(slots, settled)
-    statements = [_statement(entries[slot], accounts[slot], measured.get(slot)) for slot in slots]
+    firm = delivered_wh(allocations)
+    statements = [_statement(entries[slot], accounts[slot], measured.get(slot), *firm) for slot in slots]
     here = set(slots)
     result: dict[str, Any] = {
         "accounts": [accounts[slot].to_row() for slot in slots if not accounts[slot].is_idle],
+        "firm": [row.to_row() for row in firm_rows(allocations, left, settled) if row.bid_slot in here],
         "leaves": [codec.content_id(codec.encode(statement)) for statement in statements],
         "out_ut": sum(account.credit_ut for account in accounts.values()),
         "trades": [trade.to_row() for trade in settled if trade.agreed.bid_slot in here],
@@ -87,6 +94,8 @@ def settle_page(context: Context, argument: dict[str, Any]) -> dict[str, int]:
 def finalise(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
     """Check that all pages together conserve tokens and energy, pay the DSO its fees, write the period record.
 
+    It proves the delivery of the firm trades whose windows end with the period.
+
     Raises:
         Refused: argument_malformed, period_unknown, too_early, page_missing.
     """
@@ -97,12 +106,14 @@ def finalise(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
     require_phase(state, Phase.SETTLING)
     pages = [_read_settled(context, start_utc, page) for page in range(len(state.roster.pages))]
     trades = [row for page in pages for row in page["trades"]]
+    firm = [FirmRow.from_row(row) for page in pages for row in page["firm"]]
     deal = read_deal(context, start_utc)
     fees_ut = sum(row[6] for row in trades)
     result = {
         "clock": state.rules.clock,
         "declined": sum(1 for row in trades if not row[4]),
         "fees_ut": fees_ut,
+        "firm": sorted([row.offer, *row.progress] for row in firm),
         "paid_ut": sum(row[5] for row in trades),
         "root": merkle.root([bytes.fromhex(leaf) for page in pages for leaf in page["leaves"]]).hex(),
         "slots": state.roster.slots,
@@ -110,8 +121,11 @@ def finalise(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
         "trades": sum(1 for row in trades if row[4]),
     }
     _require_conserved(pages, result, deal["escrow_ut"])
+    proved, firm_fees_ut = prove_deliveries(context, firm)
 
-    write_fees(context, read_fees(context) + fees_ut)
+    write_fees(context, read_fees(context) + fees_ut + firm_fees_ut)
+    for offer_id, offer in proved.items():
+        write_offer(context, offer_id, offer)
     context.put(key("result", start_utc), codec.encode(result))
     write_phase(context, state, Phase.FINAL)
     return result
@@ -187,13 +201,20 @@ def _require_due(context: Context, state: PeriodState, entries: Sequence[Entry],
         require_time(context, rules, state.period.end_utc + rules.report_due_s)
 
 
-def _statement(entry: Entry, account: Account, measured: Measured | None) -> dict[str, Any]:
+def _statement(
+    entry: Entry,
+    account: Account,
+    measured: Measured | None,
+    firm_import_wh: Mapping[int, int],
+    firm_export_wh: Mapping[int, int],
+) -> dict[str, Any]:
     """Return a slot's line of the period record; its hash is a leaf, and the meter record's hash salts it."""
+    firm_bought_wh, firm_sold_wh = firm_import_wh.get(entry.slot, 0), firm_export_wh.get(entry.slot, 0)
+    bought_wh, sold_wh = account.bought_wh + firm_bought_wh, account.sold_wh + firm_sold_wh
     if measured is not None and measured.quality is Quality.GOOD:
-        over_sold = account.sold_wh > measured.export_wh
-        if over_sold or account.bought_wh > measured.import_wh:
+        if sold_wh > measured.export_wh or bought_wh > measured.import_wh:
             raise RuntimeError(f"slot {entry.slot} settled more than it measured")
-    elif account.bought_wh or account.sold_wh:
+    elif bought_wh or sold_wh:
         raise RuntimeError(f"slot {entry.slot} settled without a measurement")
     return {
         "bought_wh": account.bought_wh,
@@ -202,6 +223,8 @@ def _statement(entry: Entry, account: Account, measured: Measured | None) -> dic
         "earned_ut": account.earned_ut,
         "export_wh": 0 if measured is None else measured.export_wh,
         "fees_ut": account.fees_ut,
+        "firm_bought_wh": firm_bought_wh,
+        "firm_sold_wh": firm_sold_wh,
         "import_wh": 0 if measured is None else measured.import_wh,
         "paid_ut": account.paid_ut,
         "quality": (Quality.MISSING if measured is None else measured.quality).value,

@@ -15,13 +15,14 @@ from wattpool_chaincode import authentication, fields
 from wattpool_chaincode.authentication import PayloadRefusal
 from wattpool_chaincode.context import Context
 from wattpool_chaincode.ledger.pages import PURSE, Pages
-from wattpool_chaincode.ledger.period import Roster, page_of, read_entries, read_roster
+from wattpool_chaincode.ledger.period import Roster, read_entry, read_roster
 from wattpool_chaincode.ledger.refusals import LedgerRefusal
 from wattpool_chaincode.ledger.roster import CONTRACT_CHANNEL, latest_roster
 from wattpool_chaincode.organisations import AGGREGATOR, DSO, PRICES_AND_MONEY
 from wattpool_chaincode.records import codec
 from wattpool_chaincode.records.payload import Payload
 from wattpool_chaincode.refusal import Refused
+from wattpool_chaincode.roster import Entry
 
 SUPPLY_KEY = "supply"
 FEES_KEY = "fees"
@@ -68,19 +69,19 @@ def buy_tokens(context: Context, argument: dict[str, Any]) -> None:
     party, amount_ut, reference = fields.read(
         argument, party=fields.IDENTITY, amount_ut=fields.AMOUNT, reference=fields.NAME
     )
-    _require(context, AGGREGATOR)
+    require_organisation(context, AGGREGATOR)
     key = f"purchase/{reference}"
     if _is_done(context, key, argument):
         return
     _party_key(context, party)
-    wallet = _read_wallet(context, party)
+    wallet = read_wallet(context, party)
     supply = read_supply(context)
     if supply.issued_ut + amount_ut > fields.MAX_UT:
         detail = f"{amount_ut} ut on top of {supply.issued_ut} ut; at most {fields.MAX_UT} ut may be out"
         raise Refused(LedgerRefusal.BALANCE_TOO_HIGH, detail)
 
     context.put(key, codec.encode(argument))
-    _write_wallet(context, party, replace(wallet, balance_ut=wallet.balance_ut + amount_ut))
+    write_wallet(context, party, replace(wallet, balance_ut=wallet.balance_ut + amount_ut))
     _write_supply(context, replace(supply, bought_ut=supply.bought_ut + amount_ut))
 
 
@@ -90,16 +91,16 @@ def transfer_tokens(context: Context, argument: dict[str, Any]) -> None:
     Raises:
         Refused: argument_malformed, roster_unknown, a `PayloadRefusal`, payer_is_payee, party_unknown, balance_too_low.
     """
-    payload, wallet = _take_order(context, argument, "transfer", payee=fields.IDENTITY, amount_ut=fields.AMOUNT)
+    payload, wallet = take_order(context, argument, "transfer", payee=fields.IDENTITY, amount_ut=fields.AMOUNT)
     payee, amount_ut = payload.content["payee"], payload.content["amount_ut"]
     if payee == payload.signer:
         raise Refused(LedgerRefusal.PAYER_IS_PAYEE)
     _party_key(context, payee)
-    payee_wallet = _read_wallet(context, payee)
-    remaining = _debit(wallet, payload, amount_ut)
+    payee_wallet = read_wallet(context, payee)
+    remaining = debit(wallet, payload, amount_ut)
 
-    _write_wallet(context, payload.signer, remaining)
-    _write_wallet(context, payee, replace(payee_wallet, balance_ut=payee_wallet.balance_ut + amount_ut))
+    write_wallet(context, payload.signer, remaining)
+    write_wallet(context, payee, replace(payee_wallet, balance_ut=payee_wallet.balance_ut + amount_ut))
 
 
 def redeem_tokens(context: Context, argument: dict[str, Any]) -> None:
@@ -108,13 +109,13 @@ def redeem_tokens(context: Context, argument: dict[str, Any]) -> None:
     Raises:
         Refused: argument_malformed, not_authorised, roster_unknown, a `PayloadRefusal`, balance_too_low.
     """
-    _require(context, AGGREGATOR)
-    payload, wallet = _take_order(context, argument, "redeem", amount_ut=fields.AMOUNT)
+    require_organisation(context, AGGREGATOR)
+    payload, wallet = take_order(context, argument, "redeem", amount_ut=fields.AMOUNT)
     amount_ut = payload.content["amount_ut"]
-    remaining = _debit(wallet, payload, amount_ut)
+    remaining = debit(wallet, payload, amount_ut)
     supply = read_supply(context)
 
-    _write_wallet(context, payload.signer, remaining)
+    write_wallet(context, payload.signer, remaining)
     _write_supply(context, replace(supply, redeemed_ut=supply.redeemed_ut + amount_ut))
 
 
@@ -124,13 +125,13 @@ def deposit_tokens(context: Context, argument: dict[str, Any]) -> None:
     Raises:
         Refused: argument_malformed, roster_unknown, a `PayloadRefusal`, slot_not_owned, balance_too_low.
     """
-    payload, wallet = _take_order(context, argument, "deposit", slot=fields.COUNT, amount_ut=fields.AMOUNT)
+    payload, wallet = take_order(context, argument, "deposit", slot=fields.COUNT, amount_ut=fields.AMOUNT)
     slot, amount_ut = payload.content["slot"], payload.content["amount_ut"]
-    _require_slot(context, slot, payload.signer)
-    remaining = _debit(wallet, payload, amount_ut)
+    require_slot(context, slot, payload.signer)
+    remaining = debit(wallet, payload, amount_ut)
     move = _read_move(context, slot)
 
-    _write_wallet(context, payload.signer, remaining)
+    write_wallet(context, payload.signer, remaining)
     _write_move(context, slot, replace(move, deposit_ut=move.deposit_ut + amount_ut))
 
 
@@ -140,12 +141,12 @@ def withdraw_tokens(context: Context, argument: dict[str, Any]) -> None:
     Raises:
         Refused: argument_malformed, roster_unknown, a `PayloadRefusal`, slot_not_owned.
     """
-    payload, wallet = _take_order(context, argument, "withdraw", slot=fields.COUNT, amount_ut=fields.AMOUNT)
+    payload, wallet = take_order(context, argument, "withdraw", slot=fields.COUNT, amount_ut=fields.AMOUNT)
     slot, amount_ut = payload.content["slot"], payload.content["amount_ut"]
-    _require_slot(context, slot, payload.signer)
+    require_slot(context, slot, payload.signer)
     move = _read_move(context, slot)
 
-    _write_wallet(context, payload.signer, replace(wallet, counter=payload.counter))
+    write_wallet(context, payload.signer, replace(wallet, counter=payload.counter))
     _write_move(context, slot, replace(move, withdraw_ut=min(move.withdraw_ut + amount_ut, fields.MAX_UT)))
 
 
@@ -156,7 +157,7 @@ def redeem_fees(context: Context, argument: dict[str, Any]) -> None:
         Refused: argument_malformed, not_authorised, reference_reused, balance_too_low.
     """
     amount_ut, reference = fields.read(argument, amount_ut=fields.AMOUNT, reference=fields.NAME)
-    _require(context, DSO)
+    require_organisation(context, DSO)
     key = f"payout/{reference}"
     if _is_done(context, key, argument):
         return
@@ -177,7 +178,7 @@ def wallet(context: Context, argument: dict[str, Any]) -> dict[str, int]:
         Refused: argument_malformed.
     """
     (party,) = fields.read(argument, party=fields.IDENTITY)
-    return asdict(_read_wallet(context, party))
+    return asdict(read_wallet(context, party))
 
 
 def purse(context: Context, argument: dict[str, Any]) -> dict[str, int]:
@@ -220,12 +221,12 @@ def fold_moves(context: Context, roster: Roster) -> None:
         purses[slot] = held_ut - withdrawn_ut
         context.delete(key)
         if withdrawn_ut:
-            party = _party_of(context, roster, slot)
-            owned = wallets.get(party) or _read_wallet(context, party)
+            party = read_entry(context, roster, slot).party
+            owned = wallets.get(party) or read_wallet(context, party)
             wallets[party] = replace(owned, balance_ut=owned.balance_ut + withdrawn_ut)
     purses.write()
     for party, owned in wallets.items():
-        _write_wallet(context, party, owned)
+        write_wallet(context, party, owned)
     if len(slots) == MAX_MOVES:
         context.put(_LAST_MOVE_KEY, codec.encode(slots[-1]))
 
@@ -245,10 +246,14 @@ def write_fees(context: Context, balance_ut: int) -> None:
     context.put(FEES_KEY, codec.encode(balance_ut))
 
 
-def _take_order(
+def take_order(
     context: Context, argument: dict[str, Any], kind: str, **content: fields.Check
 ) -> tuple[Payload, Wallet]:
-    """Check an owner's signed order as far as it is like every other, and return it with the owner's wallet."""
+    """Check an owner's signed order as far as it is like every other, and return it with the owner's wallet.
+
+    Raises:
+        Refused: argument_malformed, roster_unknown, a `PayloadRefusal`.
+    """
     (order,) = fields.read(argument, order=fields.SIGNED)
     community = read_roster(context, latest_roster(context)).community
     payload, signed = authentication.decode(order, kind=kind, community=community, content=content)
@@ -257,15 +262,42 @@ def _take_order(
     except Refused as refusal:
         raise Refused(PayloadRefusal.SIGNER_UNKNOWN, payload.signer) from refusal
     authentication.authenticate(signed, public_key)
-    owned = _read_wallet(context, payload.signer)
+    owned = read_wallet(context, payload.signer)
     authentication.require_counter(payload.counter, owned.counter)
     return payload, owned
 
 
-def _debit(owned: Wallet, payload: Payload, amount_ut: int) -> Wallet:
+def debit(owned: Wallet, payload: Payload, amount_ut: int) -> Wallet:
+    """Return a wallet after an order of its owner that takes `amount_ut` out of it.
+
+    Raises:
+        Refused: balance_too_low.
+    """
     if owned.balance_ut < amount_ut:
         raise Refused(LedgerRefusal.BALANCE_TOO_LOW, f"{owned.balance_ut} ut; {amount_ut} ut were asked")
     return Wallet(balance_ut=owned.balance_ut - amount_ut, counter=payload.counter)
+
+
+def read_wallet(context: Context, party: str) -> Wallet:
+    stored = context.get(f"wallet/{party}")
+    return Wallet() if stored is None else Wallet(**codec.load(stored))
+
+
+def write_wallet(context: Context, party: str, value: Wallet) -> None:
+    context.put(f"wallet/{party}", codec.encode(asdict(value)))
+
+
+def require_slot(context: Context, slot: int, party: str) -> Entry:
+    """Return the entry of a connection of `party` in the latest roster.
+
+    Raises:
+        Refused: roster_unknown, slot_not_owned.
+    """
+    roster = read_roster(context, latest_roster(context))
+    entry = read_entry(context, roster, slot) if slot < roster.slots else None
+    if entry is None or entry.party != party:
+        raise Refused(LedgerRefusal.SLOT_NOT_OWNED, f"slot {slot}")
+    return entry
 
 
 def _is_done(context: Context, key: str, argument: dict[str, Any]) -> bool:
@@ -277,7 +309,12 @@ def _is_done(context: Context, key: str, argument: dict[str, Any]) -> bool:
     return True
 
 
-def _require(context: Context, organisation: str) -> None:
+def require_organisation(context: Context, organisation: str) -> None:
+    """Refuse a submitter of any other organisation.
+
+    Raises:
+        Refused: not_authorised.
+    """
     if context.submitter.msp_id != organisation:
         raise Refused(LedgerRefusal.NOT_AUTHORISED, f"{context.submitter.msp_id}; {organisation} was expected")
 
@@ -286,26 +323,6 @@ def _party_key(context: Context, party: str) -> bytes:
     """Return a party's public key from the contract chain, which refuses an unknown party."""
     known = codec.load(context.query(CONTRACT_CHANNEL, "party", codec.encode({"party": party})))
     return bytes.fromhex(known["public_key"])
-
-
-def _require_slot(context: Context, slot: int, party: str) -> None:
-    roster = read_roster(context, latest_roster(context))
-    if slot >= roster.slots or _party_of(context, roster, slot) != party:
-        raise Refused(LedgerRefusal.SLOT_NOT_OWNED, f"slot {slot}")
-
-
-def _party_of(context: Context, roster: Roster, slot: int) -> str:
-    page, index = page_of(slot)
-    return read_entries(context, roster, page)[index].party
-
-
-def _read_wallet(context: Context, party: str) -> Wallet:
-    stored = context.get(f"wallet/{party}")
-    return Wallet() if stored is None else Wallet(**codec.load(stored))
-
-
-def _write_wallet(context: Context, party: str, value: Wallet) -> None:
-    context.put(f"wallet/{party}", codec.encode(asdict(value)))
 
 
 def _write_supply(context: Context, value: Supply) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 UT_PER_TOKEN = 1_000_000
 WH_PER_KWH = 1_000
+PPM = 1_000_000
 
 
 def amount_ut(energy_wh: int, price_ut_per_kwh: int) -> int:

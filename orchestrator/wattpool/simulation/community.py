@@ -15,7 +15,7 @@ from typing import Any
 from wattpool.bad_input import BadInput, listed
 from wattpool_chaincode import fields
 from wattpool_chaincode.contract.connection import POWER
-from wattpool_chaincode.contract.rules import PRICE, Tariff
+from wattpool_chaincode.contract.rules import PRICE, SHARE, Tariff
 from wattpool_chaincode.market.mechanisms import MECHANISMS
 
 MAX_FILE_BYTES = 1_000_000
@@ -36,6 +36,10 @@ DEFAULTS: dict[str, Any] = {
     "beta_ut_per_kwh": 15_000,
     "fee_feeder_ut_per_kwh": 15_000,
     "fee_community_ut_per_kwh": 30_000,
+    "firm_deposit_ppm": 500_000,
+    "firm_tolerance_ppm": 50_000,
+    "firm_decline_below_ppm": 500_000,
+    "firm_shortfall_ut_per_kwh": 100_000,
     "purse_target_ut": 20_000_000,
     "generation_cost_ut_per_kwh": 60_000,
     "line_limit_w": 17_000,
@@ -65,6 +69,10 @@ COMMUNITY_CHECKS = {
     "beta_ut_per_kwh": PRICE,
     "fee_feeder_ut_per_kwh": PRICE,
     "fee_community_ut_per_kwh": PRICE,
+    "firm_deposit_ppm": SHARE,
+    "firm_tolerance_ppm": SHARE,
+    "firm_decline_below_ppm": SHARE,
+    "firm_shortfall_ut_per_kwh": PRICE,
     "purse_target_ut": TOKENS,
     "generation_cost_ut_per_kwh": PRICE,
     "line_limit_w": POWER,
@@ -106,6 +114,10 @@ class CommunityPlan:
         beta_ut_per_kwh: eq. (3) of paper A.
         fee_feeder_ut_per_kwh: local network fee of a trade within a feeder.
         fee_community_ut_per_kwh: the same between feeders.
+        firm_deposit_ppm: what the seller of a firm offer puts aside, as a share of its price.
+        firm_tolerance_ppm: the share of a firm offer that may be short without consequences.
+        firm_decline_below_ppm: a firm offer of which less than this share is delivered is declined whole.
+        firm_shortfall_ut_per_kwh: what a shortfall beyond the tolerance costs at most.
         purse_target_ut: what each home's purse is filled up to at the start of a day; what is above is cashed.
     """
 
@@ -119,6 +131,10 @@ class CommunityPlan:
     beta_ut_per_kwh: int
     fee_feeder_ut_per_kwh: int
     fee_community_ut_per_kwh: int
+    firm_deposit_ppm: int
+    firm_tolerance_ppm: int
+    firm_decline_below_ppm: int
+    firm_shortfall_ut_per_kwh: int
     purse_target_ut: int
 
 
@@ -220,6 +236,10 @@ def _plan(file: _File, values: dict[str, Any], households: Sequence[str]) -> Com
         beta_ut_per_kwh=community["beta_ut_per_kwh"],
         fee_feeder_ut_per_kwh=community["fee_feeder_ut_per_kwh"],
         fee_community_ut_per_kwh=community["fee_community_ut_per_kwh"],
+        firm_deposit_ppm=community["firm_deposit_ppm"],
+        firm_tolerance_ppm=community["firm_tolerance_ppm"],
+        firm_decline_below_ppm=community["firm_decline_below_ppm"],
+        firm_shortfall_ut_per_kwh=community["firm_shortfall_ut_per_kwh"],
         purse_target_ut=community["purse_target_ut"],
     )
 

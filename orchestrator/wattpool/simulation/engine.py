@@ -60,6 +60,10 @@ class Simulation:
             fee_community_ut_per_kwh=plan.fee_community_ut_per_kwh,
             gate_lead_s=GATE_LEAD_S,
             report_due_s=REPORT_DUE_S,
+            firm_deposit_ppm=plan.firm_deposit_ppm,
+            firm_tolerance_ppm=plan.firm_tolerance_ppm,
+            firm_decline_below_ppm=plan.firm_decline_below_ppm,
+            firm_shortfall_ut_per_kwh=plan.firm_shortfall_ut_per_kwh,
             seal_key=signing.public_bytes(self._secrets.key("aggregator/seal")).hex(),
         )
 

@@ -1,12 +1,15 @@
 """The laws of the ledger chain, computed from its state without the contracts' own arithmetic.
 
-Tokens: wallets + waiting deposits + purses + escrow + the DSO's fees = bought - redeemed, behind every transaction.
-The escrow of a period is what its deal took in less what its settled pages paid out, and nothing once it is final.
+Tokens: wallets + waiting deposits + what offers hold + purses + escrow + the DSO's fees = bought - redeemed, behind
+every transaction. The escrow of a period is what its deal took in less what its settled pages paid out, and nothing
+once it is final.
 
-Energy, when a period is final: all that was bought was sold, no slot traded more than its meter measured, and the
-period record's Merkle root is over the statements that say so. Seals: each names its period record and the seal before.
+Energy, when a period is final: all that was bought was sold, no slot traded more than its meter measured, by hand and
+in the pool together, and the period record's Merkle root is over the statements that say so. Seals: each names its
+period record and the seal before.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -104,10 +107,16 @@ class Laws:
                 ViolationKind.ENERGY,
                 f"period {start_utc}: the root over the statements is {root}, not {result['root']}",
             )
+        firm = _Firm([row for page in pages for row in page["firm"]])
+        if firm.progress() != result["firm"] or firm.is_exceeded():
+            raise Broken(
+                ViolationKind.ENERGY,
+                f"period {start_utc}: the firm trades on record are not those settled, or got more than they claimed",
+            )
         for number, page in enumerate(pages):
-            self._require_statements(start_utc, number, page)
+            self._require_statements(start_utc, number, page, firm)
 
-    def _require_statements(self, start_utc: int, number: int, page: Mapping[str, Any]) -> None:
+    def _require_statements(self, start_utc: int, number: int, page: Mapping[str, Any], firm: "_Firm") -> None:
         """Check the private statements behind a page's leaves, unless they were purged."""
         try:
             data = self.private((COLLECTION, hash_key(key("statement", start_utc, number))))
@@ -120,11 +129,15 @@ class Laws:
         accounts = {account[0]: account for account in page["accounts"]}
         for one in statements:
             _, bought_wh, sold_wh, *_ = accounts.pop(one["slot"], (one["slot"], 0, 0))
-            stated = (one["bought_wh"], one["sold_wh"])
-            if stated != (bought_wh, sold_wh) or bought_wh > one["import_wh"] or sold_wh > one["export_wh"]:
+            firm_bought_wh, firm_sold_wh = firm.bought_wh[one["slot"]], firm.sold_wh[one["slot"]]
+            stated = (one["bought_wh"], one["sold_wh"], one["firm_bought_wh"], one["firm_sold_wh"])
+            is_beyond_import = bought_wh + firm_bought_wh > one["import_wh"]
+            is_beyond_export = sold_wh + firm_sold_wh > one["export_wh"]
+            expected = (bought_wh, sold_wh, firm_bought_wh, firm_sold_wh)
+            if stated != expected or is_beyond_import or is_beyond_export:
                 raise Broken(
                     ViolationKind.ENERGY,
-                    f"{where}: slot {one['slot']} bought {bought_wh} Wh and sold {sold_wh} Wh, its statement says "
+                    f"{where}: slot {one['slot']} bought, sold and did so by hand {expected} Wh, its statement says "
                     f"{stated} of {one['import_wh']} Wh imported and {one['export_wh']} Wh exported",
                 )
         if accounts:
@@ -168,6 +181,31 @@ class _Escrow:
     paid_out_ut: int = 0
 
 
+class _Firm:
+    """A period's firm trades, as the settled pages have them.
+
+    Attributes:
+        bought_wh: by slot.
+        sold_wh: by slot.
+    """
+
+    def __init__(self, rows: list[Any]) -> None:
+        self._rows = rows
+        self.bought_wh: Counter[int] = Counter()
+        self.sold_wh: Counter[int] = Counter()
+        for _, bid_slot, offer_slot, _, delivered_wh, *_ in rows:
+            self.bought_wh[bid_slot] += delivered_wh
+            self.sold_wh[offer_slot] += delivered_wh
+
+    def progress(self) -> list[Any]:
+        """Return what the period record has to say of them."""
+        return sorted([offer, *progress] for offer, _, _, _, _, *progress, _ in self._rows)
+
+    def is_exceeded(self) -> bool:
+        """Tell whether a trade got more than it claimed, or less than nothing."""
+        return any(not 0 <= delivered_wh <= claimed_wh for _, _, _, claimed_wh, delivered_wh, *_ in self._rows)
+
+
 def _tokens_ut(name: str, value: bytes | None) -> int:
     """Return the tokens that a key holds; the supply counts against them."""
     read = _HOLDINGS.get(name.partition("/")[0])
@@ -177,6 +215,7 @@ def _tokens_ut(name: str, value: bytes | None) -> int:
 _HOLDINGS: Mapping[str, Callable[[Any], int]] = {
     "wallet": lambda wallet: wallet["balance_ut"],
     "move": lambda move: move["deposit_ut"],
+    "offer": lambda offer: offer["held_ut"],
     "purse": sum,
     "fees": int,
     "supply": lambda supply: supply["redeemed_ut"] - supply["bought_ut"],
