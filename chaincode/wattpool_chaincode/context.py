@@ -6,7 +6,7 @@ UTF-8 bytes, one event per transaction (the last one wins), history and pages on
 nothing.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -71,6 +71,9 @@ class Context(Protocol):
     def get(self, key: str) -> bytes | None:
         """Return the committed value of `key`, or None."""
 
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return the committed values of several keys, as `get` does one by one; one journey where each has a price."""
+
     def put(self, key: str, value: bytes) -> None:
         """Write `value`, which is not empty, under `key`, which is not empty."""
 
@@ -88,6 +91,9 @@ class Context(Protocol):
 
     def get_private(self, collection: str, key: str) -> bytes | None:
         """Return the committed private value of `key`, or None."""
+
+    def get_many_private(self, collection: str, keys: Sequence[str]) -> list[bytes | None]:
+        """Return the committed private values of several keys."""
 
     def put_private(self, collection: str, key: str, value: bytes) -> None:
         """Write a private value; the block carries the SHA-256 of key and value alone."""

@@ -12,7 +12,7 @@ serves the communities of all names, each of which sees its own pair alone. Its 
 import argparse
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from itertools import chain
 from types import MappingProxyType
@@ -99,6 +99,9 @@ class FabricContext:
     def get(self, key: str) -> bytes | None:
         return self._stub.get(key)
 
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        return self._stub.get_many(keys)
+
     def put(self, key: str, value: bytes) -> None:
         self._stub.put(key, value)
 
@@ -120,6 +123,9 @@ class FabricContext:
 
     def get_private(self, collection: str, key: str) -> bytes | None:
         return self._stub.get(key, collection=collection)
+
+    def get_many_private(self, collection: str, keys: Sequence[str]) -> list[bytes | None]:
+        return self._stub.get_many(keys, collection=collection)
 
     def put_private(self, collection: str, key: str, value: bytes) -> None:
         self._stub.put(key, value, collection=collection)

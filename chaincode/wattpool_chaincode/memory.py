@@ -1,6 +1,6 @@
 """A context over dicts, for tests and previews; it can be driven and inspected."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TypeVar
@@ -75,6 +75,9 @@ class MemoryContext:
     def get(self, key: str) -> bytes | None:
         return self._state.public.get(key)
 
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        return [self.get(key) for key in keys]
+
     def put(self, key: str, value: bytes) -> None:
         if not key or not value:
             raise ValueError("neither key nor value may be empty")
@@ -97,6 +100,9 @@ class MemoryContext:
 
     def get_private(self, collection: str, key: str) -> bytes | None:
         return self._state.private.get((collection, key))
+
+    def get_many_private(self, collection: str, keys: Sequence[str]) -> list[bytes | None]:
+        return [self.get_private(collection, key) for key in keys]
 
     def put_private(self, collection: str, key: str, value: bytes) -> None:
         self._private_writes[collection, key] = value

@@ -128,7 +128,7 @@ class Batch:
     """When orderers cut a block: as soon as one of these is reached."""
 
     max_messages: int = 500
-    timeout_ms: int = 250
+    timeout_ms: int = 100
     preferred_bytes: int = 2 * 1024 * 1024
     absolute_bytes: int = 20 * 1024 * 1024
 

@@ -1,6 +1,7 @@
 """Calling the two chains by their functions' names, with JSON instead of bytes, and with the retries that are safe."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from wattpool.ledgers.block import Code
@@ -9,8 +10,20 @@ from wattpool_chaincode.records import codec
 
 _NO_TRANSIENT: Mapping[str, bytes] = {}
 _ATTEMPTS = 5
+# Calls in one transaction, of the 500 that contracts take: each reads a few keys one by one, and an endorsement should
+# take a second at most.
+_BATCH_CALLS = 200
 # The state moved on between endorsement and commit: nothing happened, and another try sees the new state.
 _RETRYABLE = (Code.MVCC_READ_CONFLICT, Code.PHANTOM_READ_CONFLICT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A function of a chain's contract, its argument, and data for the endorsers' eyes only."""
+
+    function: str
+    argument: Mapping[str, Any]
+    transient: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class Sent:
@@ -68,6 +81,42 @@ class Chain:
         call = self._call(function, argument, transient)
         return Sent(self._ledger, call, self._ledger.submit_async(call, by=by), by)
 
+    def submit_together(self, steps: Sequence[Step], *, by: str) -> list[Any]:
+        """Run steps that do not build on each other side by side, and return their results when all are durable.
+
+        Raises:
+            EndorseError: if the contract refuses one; others may have taken effect.
+            CommitError: if a transaction is in a block without effect, or conflicts persist.
+        """
+        calls = [self._call(step.function, step.argument, step.transient) for step in steps]
+        pendings = self._ledger.submit_together(calls, by=by)
+        sent = [Sent(self._ledger, call, pending, by) for call, pending in zip(calls, pendings, strict=True)]
+        return [one.wait() for one in sent]
+
+    def submit_each(
+        self,
+        function: str,
+        arguments: Sequence[Mapping[str, Any]],
+        *,
+        by: str,
+        one_after_the_other: bool = False,
+    ) -> None:
+        """Call a function that its chain's `batch` takes once for each of `arguments`, many in one transaction.
+
+        Args:
+            function: its name.
+            arguments: of the calls.
+            by: the organisation that submits.
+            one_after_the_other: whether transactions touch the same keys, and so wait for each other.
+
+        Raises:
+            EndorseError: if the contract refuses a call; calls of other transactions may have taken effect.
+            CommitError: if a transaction is in a block without effect, or conflicts persist.
+        """
+        steps = _batches(function, arguments)
+        for together in [[step] for step in steps] if one_after_the_other else [steps]:
+            self.submit_together(together, by=by)
+
     def evaluate(self, function: str, *, by: str, **argument: Any) -> Any:
         """Return what a function says about the committed state."""
         return codec.decode(self._ledger.evaluate(self._call(function, argument, _NO_TRANSIENT), by=by))
@@ -76,3 +125,10 @@ class Chain:
         return Call(
             channel=self._channel, function=function, argument=codec.encode(dict(argument)), transient=transient
         )
+
+
+def _batches(function: str, arguments: Sequence[Mapping[str, Any]]) -> list[Step]:
+    return [
+        Step(function="batch", argument={"call": function, "arguments": arguments[start : start + _BATCH_CALLS]})
+        for start in range(0, len(arguments), _BATCH_CALLS)
+    ]

@@ -6,13 +6,13 @@ on where the ledger stands.
 """
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from wattpool.client import Chain, Sent
+from wattpool.client import Chain, Step
 from wattpool_chaincode.contract.rules import Rules
 from wattpool_chaincode.ledger.chunks import MAX_ITEMS, RECORDS, REQUESTS, Kind, encode_chunk
 from wattpool_chaincode.ledger.clearing import count_clear_pages
@@ -65,17 +65,9 @@ class Community:
     salt: Callable[[str], bytes]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """A call that a period waits for before it goes on."""
-
-    function: str
-    argument: Mapping[str, Any]
-    transient: Mapping[str, bytes]
-
-
-# A period's way through some of its stages: yields steps, is sent what they returned.
-Stages = Generator[Step, Any, None]
+# A period's way through some of its stages: yields the steps of one that do not build on each other, is sent what they
+# returned.
+Stages = Generator[Sequence[Step], list[Any], None]
 
 
 class Cycle:
@@ -119,14 +111,17 @@ class Cycle:
         phase = self._phase(period)
         if _reached(phase, Phase.ACTIVE):
             return
-        yield _step("open", period=start_utc, roster=self._community.roster)
+        yield [_step("open", period=start_utc, roster=self._community.roster)]
         if not _reached(phase, Phase.CLOSED):
             requests = [request.to_json() for request in self._meters.requests(period)]
             yield from self._chunks("ingest", REQUESTS, period, requests)
-        gate = yield _step("close", period=start_utc)
-        for page in range(count_clear_pages(gate)):
-            yield _step("clear", period=start_utc, page=page)
-        yield _step("activate", period=start_utc)
+        (gate,) = yield [_step("close", period=start_utc)]
+        # The last page clears what all others leave.
+        *others, last = (_step("clear", period=start_utc, page=page) for page in range(count_clear_pages(gate)))
+        if others:
+            yield others
+        yield [last]
+        yield [_step("activate", period=start_utc)]
 
     def book(self, period: Period) -> Stages:
         """Take in a period's records, settle, finalise and seal it."""
@@ -135,10 +130,15 @@ class Cycle:
         if not _reached(phase, Phase.SETTLING):
             yield from self._chunks("report", RECORDS, period, self._meters.records(period))
         if not _reached(phase, Phase.FINAL):
-            for page in range(page_count(self._community.slots)):
-                yield _step("settle", period=start_utc, page=page)
-        result = yield _step("finalise", period=start_utc)
-        sealed = yield _step("seal", period=start_utc, seal=self._seal(period, result).to_json())
+            # The first page freezes the records that count for all.
+            first, *others = (
+                _step("settle", period=start_utc, page=page) for page in range(page_count(self._community.slots))
+            )
+            yield [first]
+            if others:
+                yield others
+        (result,) = yield [_step("finalise", period=start_utc)]
+        (sealed,) = yield [_step("seal", period=start_utc, seal=self._seal(period, result).to_json())]
         self._last_seal = (period, sealed["seal"])
 
     def _advance(self, ended: Period | None, *others: Stages) -> Iterator[Period]:
@@ -151,30 +151,31 @@ class Cycle:
         yield ended
 
     def _side_by_side(self, *pipelines: Stages) -> None:
-        """Run the stages of several periods, the next step of each in one block."""
-        steps = [(pipeline, step) for pipeline in pipelines if (step := next(pipeline, None)) is not None]
-        while steps:
-            sent = [(pipeline, self._send(step)) for pipeline, step in steps]
-            steps = []
-            for pipeline, pending in sent:
-                with suppress(StopIteration):
-                    steps.append((pipeline, pipeline.send(pending.wait())))
+        """Run the stages of several periods, the next one of each in the same blocks."""
+        stages = [(pipeline, steps) for pipeline in pipelines if (steps := next(pipeline, None)) is not None]
+        while stages:
+            results = iter(self._chain.submit_together([step for _, steps in stages for step in steps], by=AGGREGATOR))
+            stages = [
+                (pipeline, following)
+                for pipeline, steps in stages
+                if (following := _go_on(pipeline, list(islice(results, len(steps))))) is not None
+            ]
 
     def _chunks(self, function: str, kind: Kind, period: Period, items: Sequence[Any]) -> Stages:
+        steps = []
         for first in range(0, len(items), MAX_ITEMS):
             salt = self._community.salt(key(kind.raw, period.start_utc, first))
             chunk, data = encode_chunk(list(items[first : first + MAX_ITEMS]), salt=salt)
             transient = {key(kind.raw, period.start_utc, chunk): data}
-            yield _step(function, transient, period=period.start_utc, chunk=chunk)
+            steps.append(_step(function, transient, period=period.start_utc, chunk=chunk))
+        if steps:
+            yield steps
 
     def _seal_of(self, period: Period) -> str:
         if self._last_seal is not None and self._last_seal[0] == period:
             return self._last_seal[1]
         state = self._chain.evaluate("period", by=AGGREGATOR, period=period.start_utc)
         return str(state["seal"]["seal"]) if "seal" in state else NO_HASH
-
-    def _send(self, step: Step) -> Sent:
-        return self._chain.submit_async(step.function, by=AGGREGATOR, transient=step.transient, **step.argument)
 
     def _phase(self, period: Period) -> Phase | None:
         """Return how far an earlier cycle took a period, None if it did not open it."""
@@ -198,6 +199,14 @@ class Cycle:
 
 def _step(function: str, transient: Mapping[str, bytes] = _NO_TRANSIENT, **argument: Any) -> Step:
     return Step(function=function, argument=argument, transient=transient)
+
+
+def _go_on(pipeline: Stages, results: list[Any]) -> Sequence[Step] | None:
+    """Return a pipeline's next steps, None if it is through."""
+    try:
+        return pipeline.send(results)
+    except StopIteration:
+        return None
 
 
 def _reached(phase: Phase | None, goal: Phase) -> bool:

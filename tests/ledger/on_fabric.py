@@ -1,7 +1,7 @@
 """A Fabric network with the toy on it, and a view of it for each test."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +36,9 @@ class SpacedLedger:
 
     def submit_async(self, call: Call, *, by: str) -> Pending:
         return self.whole.submit_async(self._inside(call), by=by)
+
+    def submit_together(self, calls: Sequence[Call], *, by: str) -> Sequence[Pending]:
+        return self.whole.submit_together([self._inside(call) for call in calls], by=by)
 
     def evaluate(self, call: Call, *, by: str) -> bytes:
         return self.whole.evaluate(self._inside(call), by=by)

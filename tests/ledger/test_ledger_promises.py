@@ -38,6 +38,14 @@ def test_a_transaction_sent_has_its_result_at_once_and_its_effect_when_waited_fo
     assert look(ledger, ["get", "a"]) == "1"
 
 
+def test_calls_that_do_not_build_on_each_other_go_together(ledger: Ledger) -> None:
+    calls = [call(["get", "a"], ["put", key, "1"]) for key in "bcd"]
+    commits = [pending.wait() for pending in ledger.submit_together(calls, by=AGGREGATOR)]
+    assert [commit.result for commit in commits] == [b"[null,null]"] * 3
+    assert [look(ledger, ["get", key]) for key in "bcd"] == ["1"] * 3
+    assert list(ledger.submit_together([], by=AGGREGATOR)) == []
+
+
 def test_evaluating_changes_nothing(ledger: Ledger) -> None:
     height = ledger.height("ledger")
     look(ledger, ["put", "a", "1"], ["set_policy", "a", "members"], ["emit", "e", ""])

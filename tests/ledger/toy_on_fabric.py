@@ -6,7 +6,7 @@ range is passed on as it is, and still meets no other test's keys.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from fabric_shim import Rejected, Response, Stub, serve
 from ledger.toy import CHAINCODES, ToyRefusal
@@ -30,6 +30,9 @@ class SpacedContext(FabricContext):
     def get(self, key: str) -> bytes | None:
         return super().get(self._inside(key))
 
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        return super().get_many([self._inside(key) for key in keys])
+
     def put(self, key: str, value: bytes) -> None:
         super().put(self._inside(key), value)
 
@@ -51,6 +54,9 @@ class SpacedContext(FabricContext):
 
     def get_private(self, collection: str, key: str) -> bytes | None:
         return super().get_private(collection, self._inside(key))
+
+    def get_many_private(self, collection: str, keys: Sequence[str]) -> list[bytes | None]:
+        return super().get_many_private(collection, [self._inside(key) for key in keys])
 
     def put_private(self, collection: str, key: str, value: bytes) -> None:
         super().put_private(collection, self._inside(key), value)

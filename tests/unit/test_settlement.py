@@ -2,7 +2,7 @@ import pytest
 
 from wattpool_chaincode.ledger.clearing import AgreedMatch
 from wattpool_chaincode.ledger.reports import Measured, Quality, Register
-from wattpool_chaincode.ledger.settlement import Account, settle_trades, sum_accounts
+from wattpool_chaincode.ledger.settlement import Account, parties_of, settle_trades, sum_accounts
 from wattpool_chaincode.market.levels import Level
 from wattpool_chaincode.roster import Entry
 
@@ -47,7 +47,7 @@ def measured(**energy_wh: int) -> dict[int, Measured]:
     }
 
 
-ENTRIES = [entry(slot) for slot in range(5)]
+ENTRIES = {slot: entry(slot) for slot in range(5)}
 
 
 @pytest.mark.parametrize(
@@ -119,6 +119,26 @@ def test_a_trade_beats_both_tariffs_in_whole_micro_tokens_or_is_declined(
     (trade,) = settle_trades([agreed], measured(in0=energy_wh, out1=energy_wh), ENTRIES)
     assert (trade.energy_wh, trade.paid_ut, trade.fee_ut) == expected
     assert trade.paid_ut + trade.fee_ut + trade.refund_ut == agreed.escrow_ut
+
+
+@pytest.mark.parametrize("slots", [{0}, {1, 4}, {2, 3}, {0, 1, 2, 3, 4}, set()])
+def test_settling_some_slots_alone_gives_their_trades_as_settling_all_does(slots: set[int]) -> None:
+    agreed = [match(buyer=buyer, seller=seller, energy_wh=100 + buyer) for buyer in (0, 1, 2) for seller in (3, 4)]
+    meters = measured(in0=150, in1=201, in2=33, out3=170, out4=299)
+    expected = [
+        trade
+        for trade in settle_trades(agreed, meters, ENTRIES)
+        if trade.agreed.bid_slot in slots or trade.agreed.offer_slot in slots
+    ]
+    enough = {slot: meters[slot] for slot in parties_of(agreed, slots)}
+    assert settle_trades(agreed, enough, ENTRIES, slots=slots) == expected
+
+
+def test_parties_are_the_slots_themselves_and_whom_they_trade_with() -> None:
+    agreed = [match(buyer=0, seller=3, energy_wh=1), match(buyer=1, seller=3, energy_wh=1)]
+    assert parties_of(agreed, {0}) == {0, 3}
+    assert parties_of(agreed, {3}) == {0, 1, 3}
+    assert parties_of(agreed, {4}) == {4}
 
 
 def test_accounts_add_up_the_trades_of_their_slots_alone() -> None:

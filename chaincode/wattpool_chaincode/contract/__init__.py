@@ -1,5 +1,6 @@
 """The contract chain: rules, connection and metering points, parties, devices, the smart-meter contract, the roster."""
 
+from wattpool_chaincode.batch import batch_of
 from wattpool_chaincode.chaincode import Chaincode
 from wattpool_chaincode.contract.checkpoint import checkpoint, vote
 from wattpool_chaincode.contract.connection import register_connection
@@ -13,17 +14,23 @@ from wattpool_chaincode.organisations import TWO_OF_THREE, require_operator
 
 CHANNEL = "contract"
 
+# What each home of a community goes through, so that ten thousand can be taken in.
+_BY_HOME = {
+    "approve_device": approve_device,
+    "register_connection": register_connection,
+    "register_device": register_device,
+    "register_metering_point": register_metering_point,
+    "register_party": register_party,
+}
+
 CONTRACT = Chaincode(
     name=CHANNEL,
     functions={
-        "approve_device": approve_device,
+        **_BY_HOME,
+        "batch": batch_of(_BY_HOME),
         "found": found,
         "publish_page": publish_page,
         "publish_roster": publish_roster,
-        "register_connection": register_connection,
-        "register_device": register_device,
-        "register_metering_point": register_metering_point,
-        "register_party": register_party,
         "set_tariff": set_tariff,
         "update_meters": update_meters,
         "vote_checkpoint": vote,

@@ -1,5 +1,6 @@
 """Connection points: places in the grid, under permanent pseudonyms that only the DSO can resolve."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -46,7 +47,19 @@ def read_connection(context: Context, connection: str) -> Connection:
     Raises:
         Refused: connection_unknown.
     """
-    stored = context.get(_key(connection))
+    return _decode(connection, context.get(_key(connection)))
+
+
+def read_connections(context: Context, connections: Sequence[str]) -> list[Connection]:
+    """Return several connection points.
+
+    Raises:
+        Refused: connection_unknown.
+    """
+    return list(map(_decode, connections, context.get_many([_key(connection) for connection in connections])))
+
+
+def _decode(connection: str, stored: bytes | None) -> Connection:
     if stored is None:
         raise Refused(ContractRefusal.CONNECTION_UNKNOWN, connection)
     return Connection(**codec.load(stored))

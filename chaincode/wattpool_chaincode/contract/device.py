@@ -4,6 +4,7 @@ The key pair is made in the device (mission row A3); what comes here is the publ
 signature, the owner's signed mandate, and the opening record of the registers.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -149,10 +150,16 @@ def read_device(context: Context, identity: str) -> Device:
     Raises:
         Refused: device_unknown.
     """
-    stored = context.get(_key(identity))
-    if stored is None:
-        raise Refused(ContractRefusal.DEVICE_UNKNOWN, identity)
-    return Device.decode(stored)
+    return _decode(identity, context.get(_key(identity)))
+
+
+def read_devices(context: Context, identities: Sequence[str]) -> list[Device]:
+    """Return several devices.
+
+    Raises:
+        Refused: device_unknown.
+    """
+    return list(map(_decode, identities, context.get_many([_key(identity) for identity in identities])))
 
 
 def write_device(context: Context, device: Device) -> None:
@@ -194,6 +201,12 @@ def _opening(text: str, *, public_key: bytes, community: str, serial: str) -> tu
     if (record.device, record.serial) != (signer_id(public_key), serial):
         raise Refused(ContractRefusal.RECORD_FOR_ANOTHER, f"device {record.device}, serial {record.serial}")
     return (record.number, signed.hash, record.import_wh, record.export_wh, record.time_utc)
+
+
+def _decode(identity: str, stored: bytes | None) -> Device:
+    if stored is None:
+        raise Refused(ContractRefusal.DEVICE_UNKNOWN, identity)
+    return Device.decode(stored)
 
 
 def _key(identity: str) -> str:

@@ -3,6 +3,7 @@
 A connection, what is measured at it, the device that measures and the party that pays change at different times.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -57,7 +58,19 @@ def read_metering_point(context: Context, point: str) -> MeteringPoint:
     Raises:
         Refused: point_unknown.
     """
-    stored = context.get(_key(point))
+    return _decode(point, context.get(_key(point)))
+
+
+def read_metering_points(context: Context, points: Sequence[str]) -> list[MeteringPoint]:
+    """Return several metering points.
+
+    Raises:
+        Refused: point_unknown.
+    """
+    return list(map(_decode, points, context.get_many([_key(point) for point in points])))
+
+
+def _decode(point: str, stored: bytes | None) -> MeteringPoint:
     if stored is None:
         raise Refused(ContractRefusal.POINT_UNKNOWN, point)
     value = codec.load(stored)

@@ -1,5 +1,6 @@
 """Parties: the accounts behind the connections, each under its owner's key and within its owner's limits."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -77,7 +78,19 @@ def read_party(context: Context, identity: str) -> Party:
     Raises:
         Refused: party_unknown.
     """
-    stored = context.get(_key(identity))
+    return _decode(identity, context.get(_key(identity)))
+
+
+def read_parties(context: Context, identities: Sequence[str]) -> list[Party]:
+    """Return several parties.
+
+    Raises:
+        Refused: party_unknown.
+    """
+    return list(map(_decode, identities, context.get_many([_key(identity) for identity in identities])))
+
+
+def _decode(identity: str, stored: bytes | None) -> Party:
     if stored is None:
         raise Refused(ContractRefusal.PARTY_UNKNOWN, identity)
     return Party(**codec.load(stored))

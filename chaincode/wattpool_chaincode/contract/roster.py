@@ -3,16 +3,17 @@
 Pages are named by their content, so that a version repeats only the hashes of what did not change.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from wattpool_chaincode import fields
 from wattpool_chaincode.context import Context
-from wattpool_chaincode.contract.connection import read_connection
-from wattpool_chaincode.contract.device import read_device, read_slots, slot_key
-from wattpool_chaincode.contract.metering_point import read_metering_point
-from wattpool_chaincode.contract.party import read_party
+from wattpool_chaincode.contract.connection import Connection, read_connections
+from wattpool_chaincode.contract.device import Device, read_devices, read_slots, slot_key
+from wattpool_chaincode.contract.metering_point import read_metering_points
+from wattpool_chaincode.contract.party import Party, read_parties
 from wattpool_chaincode.contract.refusals import ContractRefusal
-from wattpool_chaincode.contract.rules import read_latest, read_rules, read_tariff, read_version
+from wattpool_chaincode.contract.rules import Tariff, read_latest, read_rules, read_tariff, read_version
 from wattpool_chaincode.organisations import METERING_FACTS
 from wattpool_chaincode.records import codec
 from wattpool_chaincode.refusal import Refused
@@ -30,7 +31,7 @@ def publish_page(context: Context, argument: dict[str, Any]) -> dict[str, str]:
     slots = range(page * PAGE_SIZE, min(read_slots(context), (page + 1) * PAGE_SIZE))
     if not slots:
         raise Refused(ContractRefusal.PAGE_UNKNOWN, f"there are {read_slots(context)} slots")
-    data = encode_page([_entry(context, slot) for slot in slots])
+    data = encode_page(_entries(context, slots))
     digest = codec.content_id(data)
 
     context.put(_page_key(digest), data)
@@ -104,14 +105,27 @@ def _latest(context: Context) -> int:
     return 0 if stored is None else int(codec.load(stored))
 
 
-def _entry(context: Context, slot: int) -> Entry:
-    occupant = context.get(slot_key(slot))
-    if occupant is None:
+def _entries(context: Context, slots: Sequence[int]) -> list[Entry]:
+    occupants = context.get_many([slot_key(slot) for slot in slots])
+    devices = read_devices(context, [_occupant(*given_out) for given_out in zip(slots, occupants, strict=True)])
+    points = read_metering_points(context, [device.point for device in devices])
+    connections = read_connections(context, [point.connection for point in points])
+    parties = read_parties(context, [device.party for device in devices])
+    names = dict.fromkeys(party.tariff for party in parties)
+    tariffs = {name: read_tariff(context, name) for name in names}
+    return [
+        _entry(slot, device, connection, party, tariffs[party.tariff])
+        for slot, device, connection, party in zip(slots, devices, connections, parties, strict=True)
+    ]
+
+
+def _occupant(slot: int, stored: bytes | None) -> str:
+    if stored is None:
         raise RuntimeError(f"slot {slot} was given out and is empty")
-    device = read_device(context, occupant.decode())
-    connection = read_connection(context, read_metering_point(context, device.point).connection)
-    party = read_party(context, device.party)
-    tariff = read_tariff(context, party.tariff)
+    return stored.decode()
+
+
+def _entry(slot: int, device: Device, connection: Connection, party: Party, tariff: Tariff) -> Entry:
     return Entry(
         slot=slot,
         connection=connection.connection,

@@ -1,5 +1,6 @@
 """The ledger chain: tokens, offers by hand, and a market period's whole life from `open` to `seal`."""
 
+from wattpool_chaincode.batch import batch_of
 from wattpool_chaincode.chaincode import Chaincode
 from wattpool_chaincode.ledger.clearing import activate, clear_page
 from wattpool_chaincode.ledger.delivery import curtail
@@ -37,34 +38,39 @@ from wattpool_chaincode.organisations import TWO_OF_THREE, require_operator
 
 CHANNEL = "ledger"
 
+_TOKENS = {
+    "buy": buy_tokens,
+    "deposit": deposit_tokens,
+    "redeem": redeem_tokens,
+    "transfer": transfer_tokens,
+    "withdraw": withdraw_tokens,
+}
+
 LEDGER = Chaincode(
     name=CHANNEL,
     functions={
+        **_TOKENS,
         "abort": abort_period,
         "activate": activate,
         "add_offer": add_offer,
         "adopt_page": adopt_page,
         "adopt_roster": adopt_roster,
-        "buy": buy_tokens,
+        "batch": batch_of(_TOKENS),
         "cancel_offer": cancel_offer,
         "clear": clear_page,
         "close": close_gate,
         "confirm_l2p": confirm_l2p,
         "confirm_p2l": confirm_p2l,
         "curtail": curtail,
-        "deposit": deposit_tokens,
         "expire_offer": expire_offer,
         "finalise": finalise,
         "ingest": ingest,
         "open": open_period,
         "pick_offer": pick_offer,
-        "redeem": redeem_tokens,
         "redeem_fees": redeem_fees,
         "report": report,
         "seal": seal_period,
         "settle": settle_page,
-        "transfer": transfer_tokens,
-        "withdraw": withdraw_tokens,
     },
     queries={
         "last_period": last_period,

@@ -6,6 +6,7 @@ many items it has, and which were refused and why. A bad item never spoils its c
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -91,13 +92,19 @@ def list_chunks(context: Context, kind: Kind, start_utc: int) -> list[str]:
 def read_rows(context: Context, kind: Kind, start_utc: int, chunks: list[str]) -> list[Rows]:
     """Return the evaluated rows of the named chunks, in their order."""
     found = []
-    for chunk in chunks:
-        stored = context.get_private(COLLECTION, key(kind.rows, start_utc, chunk))
+    values = context.get_many_private(COLLECTION, [key(kind.rows, start_utc, chunk) for chunk in chunks])
+    for chunk, stored in zip(chunks, values, strict=True):
         if stored is None:
             raise RuntimeError(f"the private data of chunk {chunk} is not on this peer")
-        value = codec.load(stored)
-        found.append(Rows(chunk, value["rows"], value["salt"]))
+        found.append(_decode_rows(chunk, stored))
     return found
+
+
+# Every page of a settlement reads all chunks: each is decoded once per process.
+@lru_cache(maxsize=64)
+def _decode_rows(chunk: str, stored: bytes) -> Rows:
+    value = codec.load(stored)
+    return Rows(chunk, value["rows"], value["salt"])
 
 
 def read_items(context: Context, kind: Kind, start_utc: int, chunk: str) -> list[Any]:

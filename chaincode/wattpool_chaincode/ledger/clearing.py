@@ -5,7 +5,9 @@ there and has taken what the buyers may owe into escrow.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
+from itertools import chain
 from typing import Any
 
 from wattpool_chaincode import fields
@@ -68,11 +70,13 @@ def clear_page(context: Context, argument: dict[str, Any]) -> dict[str, int]:
     groups: list[list[str]] = gate["groups"]
     if page >= count_clear_pages(gate):
         raise Refused(LedgerRefusal.PAGE_UNKNOWN, f"page {page}; the period has {count_clear_pages(gate)}")
-    wishes = _read_wishes(context, state, gate["book"])
     if page < len(groups):
+        wishes = _read_wishes(context, state, gate["book"], groups[page])
         cleared, left = _clear_feeders(state.rules, wishes, groups[page])
     else:
-        left = [wish for index, group in enumerate(groups) for wish in _left_by(context, state, wishes, index, group)]
+        wishes = _read_wishes(context, state, gate["book"], list(chain.from_iterable(groups)))
+        pages = _read_stored_pages(context, start_utc, len(groups))
+        left = [wish for stored, group in zip(pages, groups, strict=True) for wish in _left_by(stored, wishes, group)]
         cleared = []
     if page == count_clear_pages(gate) - 1:
         cleared += _clear(state.rules, left, Level.COMMUNITY)
@@ -142,34 +146,50 @@ def fee_ut_per_kwh(rules: Rules, level: Level) -> int:
 
 def _agreed(context: Context, state: PeriodState, pages: int) -> list[AgreedMatch]:
     return [
+        match
+        for stored in _read_stored_pages(context, state.period.start_utc, pages)
+        for match in _decode_agreed(stored, state.rules)
+    ]
+
+
+# Every page of a settlement reads all that was cleared: it is decoded once per process.
+@lru_cache(maxsize=64)
+def _decode_agreed(stored: bytes, rules: Rules) -> tuple[AgreedMatch, ...]:
+    return tuple(
         AgreedMatch(
             bid_slot=match.bid_slot,
             offer_slot=match.offer_slot,
             level=level,
             energy_wh=match.energy_wh,
             price_ut_per_kwh=match.price_ut_per_kwh,
-            fee_ut_per_kwh=fee_ut_per_kwh(state.rules, level),
+            fee_ut_per_kwh=fee_ut_per_kwh(rules, level),
         )
-        for page in range(pages)
-        for level, match in _read_page(context, state.period.start_utc, page)
+        for level, match in _decode_page(stored)
         if match.energy_wh
-    ]
+    )
 
 
 def _read_book(context: Context, start_utc: int, digest: str) -> list[list[int]]:
     stored = context.get_private(COLLECTION, key("book", start_utc))
     if stored is None or codec.content_id(stored) != digest:
         raise RuntimeError(f"the book of the period at {start_utc} is not on this peer")
+    return _decode_book(stored)
+
+
+# Every page of a clearing reads the same book.
+@lru_cache(maxsize=2)
+def _decode_book(stored: bytes) -> list[list[int]]:
     orders: list[list[int]] = codec.load(stored)["orders"]
     return orders
 
 
-def _read_wishes(context: Context, state: PeriodState, book: str) -> list[Wish]:
+def _read_wishes(context: Context, state: PeriodState, book: str, feeders: list[str]) -> list[Wish]:
     entries = read_all_entries(context, state.roster)
+    here = set(feeders)
     return [
         _wish(entries[slot], balance_wh=balance_wh, limit_ut_per_kwh=limit, book=book)
         for slot, _, balance_wh, limit in _read_book(context, state.period.start_utc, book)
-        if balance_wh
+        if balance_wh and entries[slot].feeder in here
     ]
 
 
@@ -213,16 +233,22 @@ def _clear(rules: Rules, wishes: list[Wish], level: Level) -> list[tuple[Level, 
     return [(level, match) for match in matches]
 
 
-def _left_by(context: Context, state: PeriodState, wishes: list[Wish], page: int, feeders: list[str]) -> list[Wish]:
+def _left_by(stored: bytes, wishes: list[Wish], feeders: list[str]) -> list[Wish]:
     """Return what the feeders of a cleared page leave to the community."""
-    matches = [match for _, match in _read_page(context, state.period.start_utc, page)]
+    matches = [match for _, match in _decode_page(stored)]
     return residual([wish for wish in wishes if wish.feeder in feeders], matches)
 
 
-def _read_page(context: Context, start_utc: int, page: int) -> list[tuple[Level, Match]]:
-    stored = context.get(key("cleared", start_utc, page))
-    if stored is None:
-        raise Refused(LedgerRefusal.PAGE_MISSING, f"page {page} is not cleared")
+def _read_stored_pages(context: Context, start_utc: int, pages: int) -> list[bytes]:
+    found = []
+    for page, stored in enumerate(context.get_many([key("cleared", start_utc, page) for page in range(pages)])):
+        if stored is None:
+            raise Refused(LedgerRefusal.PAGE_MISSING, f"page {page} is not cleared")
+        found.append(stored)
+    return found
+
+
+def _decode_page(stored: bytes) -> list[tuple[Level, Match]]:
     return [_decode_match(row) for row in codec.load(stored)["matches"]]
 
 

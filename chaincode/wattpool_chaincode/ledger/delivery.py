@@ -16,7 +16,7 @@ from wattpool_chaincode.ledger.firm import Allocation, Claim, Progress, advance,
 from wattpool_chaincode.ledger.period import PeriodState, Phase, key, part_range, phase_of, read_roster
 from wattpool_chaincode.ledger.refusals import LedgerRefusal
 from wattpool_chaincode.ledger.reports import Measured
-from wattpool_chaincode.ledger.reservations import read_reservations
+from wattpool_chaincode.ledger.reservations import Reservation
 from wattpool_chaincode.ledger.roster import latest_roster
 from wattpool_chaincode.ledger.settlement import SettledTrade
 from wattpool_chaincode.ledger.tokens import require_organisation
@@ -88,18 +88,22 @@ def curtail(context: Context, argument: dict[str, Any]) -> None:
 
 
 def allocate_firm(
-    context: Context, state: PeriodState, measured: Mapping[int, Measured], entries: Sequence[Entry]
+    context: Context,
+    state: PeriodState,
+    reservations: Sequence[Reservation],
+    measured: Mapping[int, Measured],
+    entries: Mapping[int, Entry],
 ) -> list[Allocation]:
     """Return what the firm trades of a period get of what was measured.
 
     Args:
         context: of a settling page.
         state: of the period.
+        reservations: all of the period.
         measured: by slot, good data alone.
-        entries: of the roster, by slot.
+        entries: at least of the parties to these trades, by slot.
     """
     start_utc = state.period.start_utc
-    reservations = read_reservations(context, start_utc)
     if not reservations:
         return []
     before = read_progress(context, state.period.previous.start_utc)

@@ -4,6 +4,7 @@
 phase key and every change of phase writes it, so a call that crosses one is refused at commit (MVCC).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property, lru_cache
@@ -173,10 +174,7 @@ def read_entries(context: Context, roster: Roster, page: int) -> tuple[Entry, ..
     """
     if page >= len(roster.pages):
         raise Refused(LedgerRefusal.PAGE_UNKNOWN, f"page {page}; the roster has {len(roster.pages)}")
-    stored = context.get(roster_page_key(roster.pages[page]))
-    if stored is None:
-        raise RuntimeError(f"page {roster.pages[page]} of an adopted roster is not there")
-    return _decode_page(stored)
+    return _page(roster.pages[page], context.get(roster_page_key(roster.pages[page])))
 
 
 def read_entry(context: Context, roster: Roster, slot: int) -> Entry:
@@ -187,7 +185,8 @@ def read_entry(context: Context, roster: Roster, slot: int) -> Entry:
 
 def read_all_entries(context: Context, roster: Roster) -> list[Entry]:
     """Return all entries of a roster, by slot."""
-    return [entry for page in range(len(roster.pages)) for entry in read_entries(context, roster, page)]
+    pages = context.get_many([roster_page_key(digest) for digest in roster.pages])
+    return [entry for digest, stored in zip(roster.pages, pages, strict=True) for entry in _page(digest, stored)]
 
 
 def roster_key(version: int) -> str:
@@ -201,6 +200,25 @@ def roster_page_key(digest: str) -> str:
 def page_of(slot: int) -> tuple[int, int]:
     """Return page and index of a slot."""
     return divmod(slot, PAGE_SIZE)
+
+
+def read_entries_of(context: Context, roster: Roster, slots: Iterable[int]) -> dict[int, Entry]:
+    """Return the entries of some slots; of the roster, only their pages are read."""
+    wanted = set(slots)
+    digests = [roster.pages[page] for page in sorted({page_of(slot)[0] for slot in wanted})]
+    pages = context.get_many([roster_page_key(digest) for digest in digests])
+    return {
+        entry.slot: entry
+        for digest, stored in zip(digests, pages, strict=True)
+        for entry in _page(digest, stored)
+        if entry.slot in wanted
+    }
+
+
+def _page(digest: str, stored: bytes | None) -> tuple[Entry, ...]:
+    if stored is None:
+        raise RuntimeError(f"page {digest} of an adopted roster is not there")
+    return _decode_page(stored)
 
 
 # Every stage reads the same roster: its bytes are decoded once per process, the read itself stays in the read set.

@@ -65,6 +65,11 @@ def read_reservations(context: Context, start_utc: int) -> list[Reservation]:
     return found
 
 
+def parties_to(reservations: Iterable[Reservation]) -> set[int]:
+    """Return the slots at both ends."""
+    return {slot for one in reservations for slot in (one.bid_slot, one.offer_slot)}
+
+
 def reserved_wh(reservations: Iterable[Reservation]) -> tuple[Counter[int], Counter[int]]:
     """Return what is due by each slot of its import, and of its export, in this period."""
     import_wh: Counter[int] = Counter()

@@ -6,6 +6,7 @@ delivered returns from escrow, what is delivered beyond is the grid's.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,21 +77,51 @@ class Account:
         ]
 
 
+def parties_of(matches: Iterable[AgreedMatch], slots: AbstractSet[int]) -> set[int]:
+    """Return the slots that trade with `slots`, and `slots` themselves."""
+    found = set(slots)
+    for match in matches:
+        if match.bid_slot in slots or match.offer_slot in slots:
+            found.update((match.bid_slot, match.offer_slot))
+    return found
+
+
 def settle_trades(
-    matches: Sequence[AgreedMatch], measured: Mapping[int, Measured], entries: Sequence[Entry]
+    matches: Sequence[AgreedMatch],
+    measured: Mapping[int, Measured],
+    entries: Mapping[int, Entry],
+    *,
+    slots: AbstractSet[int] | None = None,
 ) -> list[SettledTrade]:
     """Settle every trade for min(a, e, i), e and i being the shares of measured export and import.
 
     A trade so small that, in whole micro-tokens, it does not beat both parties' tariffs is declined.
+
+    Args:
+        matches: all trades of the period.
+        measured: at least of the parties to the trades that are settled.
+        entries: of the same parties, by slot.
+        slots: whose trades are settled, on either side; of all if None.
     """
+    own = [
+        position
+        for position, match in enumerate(matches)
+        if slots is None or match.bid_slot in slots or match.offer_slot in slots
+    ]
     agreed_wh = [match.energy_wh for match in matches]
     exported_wh = {slot: one.export_wh for slot, one in measured.items()}
     imported_wh = {slot: one.import_wh for slot, one in measured.items()}
-    given = share_metered([match.offer_slot for match in matches], agreed_wh, exported_wh)
-    taken = share_metered([match.bid_slot for match in matches], agreed_wh, imported_wh)
+    sellers, buyers = [match.offer_slot for match in matches], [match.bid_slot for match in matches]
+    given = share_metered(sellers, agreed_wh, exported_wh, only={sellers[position] for position in own})
+    taken = share_metered(buyers, agreed_wh, imported_wh, only={buyers[position] for position in own})
     return [
-        settle_trade(match, min(given_wh, taken_wh), buyer=entries[match.bid_slot], seller=entries[match.offer_slot])
-        for match, given_wh, taken_wh in zip(matches, given, taken, strict=True)
+        settle_trade(
+            matches[position],
+            min(given[position], taken[position]),
+            buyer=entries[buyers[position]],
+            seller=entries[sellers[position]],
+        )
+        for position in own
     ]
 
 
@@ -121,17 +152,25 @@ def sum_accounts(slots: Sequence[int], settled: Iterable[SettledTrade]) -> dict[
     }
 
 
-def share_metered(slots: Sequence[int], wanted_wh: Sequence[int], metered_wh: Mapping[int, int]) -> list[int]:
+def share_metered(
+    slots: Sequence[int],
+    wanted_wh: Sequence[int],
+    metered_wh: Mapping[int, int],
+    *,
+    only: AbstractSet[int] | None = None,
+) -> list[int]:
     """Return what each trade gets of what its slot metered: all it wants if there is enough, else pro rata.
 
     Args:
         slots: of each trade, on the side that is shared.
         wanted_wh: by each trade.
         metered_wh: by slot; nothing where it is missing.
+        only: slots whose trades are looked at, all if None; the others get nothing.
     """
     positions: dict[int, list[int]] = {}
     for position, slot in enumerate(slots):
-        positions.setdefault(slot, []).append(position)
+        if only is None or slot in only:
+            positions.setdefault(slot, []).append(position)
     shares = [0] * len(slots)
     for slot, own in positions.items():
         wanted = [wanted_wh[position] for position in own]

@@ -4,7 +4,7 @@ The escrow of a period is what its deal took in less what its settled pages paid
 final, so that wallets, purses, escrow and fees add up to bought minus redeemed between any two pages too.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from wattpool_chaincode import fields
@@ -21,8 +21,8 @@ from wattpool_chaincode.ledger.period import (
     Phase,
     is_past,
     key,
-    read_all_entries,
     read_entries,
+    read_entries_of,
     read_period,
     require_phase,
     require_previous_settled,
@@ -31,7 +31,8 @@ from wattpool_chaincode.ledger.period import (
 )
 from wattpool_chaincode.ledger.refusals import LedgerRefusal
 from wattpool_chaincode.ledger.reports import Measured, Quality
-from wattpool_chaincode.ledger.settlement import Account, settle_trades, sum_accounts
+from wattpool_chaincode.ledger.reservations import parties_to, read_reservations
+from wattpool_chaincode.ledger.settlement import Account, parties_of, settle_trades, sum_accounts
 from wattpool_chaincode.ledger.tokens import read_fees, write_fees
 from wattpool_chaincode.records import codec, merkle
 from wattpool_chaincode.refusal import Refused
@@ -53,19 +54,25 @@ def settle_page(context: Context, argument: dict[str, Any]) -> dict[str, int]:
     # Until then its records cannot be taken in: to settle it now would be to settle it without them.
     require_previous_settled(context, state.period)
     slots = [entry.slot for entry in read_entries(context, state.roster, page)]
-    entries = read_all_entries(context, state.roster)
     record_chunks = _freeze_or_read_chunks(context, state, page)
     rows = chunks.read_rows(context, RECORDS, start_utc, record_chunks)
-    measured = _unambiguous(rows)
-    _require_due(context, state, entries, measured)
+    matches = read_matches(context, state)
+    reservations = read_reservations(context, start_utc)
+    here = frozenset(slots)
+    # What a firm trade's sides exchange with the grid depends on all their trades.
+    scope = here | parties_to(reservations)
+    parties = parties_of(matches, scope)
+    entries = read_entries_of(context, state.roster, parties)
+    # The first page looks at everyone's records, the others at what they settle.
+    measured = _unambiguous(rows, range(state.roster.slots) if page == 0 else parties)
+    _require_due(context, state, measured)
     good = _good(measured)
-    allocations = allocate_firm(context, state, good, entries)
+    allocations = allocate_firm(context, state, reservations, good, entries)
     left = left_for_pool(good, allocations)
-    settled = settle_trades(read_matches(context, state), left, entries)
+    settled = settle_trades(matches, left, entries, slots=scope)
     accounts = sum_accounts(slots, settled)
     firm = delivered_wh(allocations)
     statements = [_statement(entries[slot], accounts[slot], measured.get(slot), *firm) for slot in slots]
-    here = set(slots)
     result: dict[str, Any] = {
         "accounts": [accounts[slot].to_row() for slot in slots if not accounts[slot].is_idle],
         "firm": [row.to_row() for row in firm_rows(allocations, left, settled) if row.bid_slot in here],
@@ -171,8 +178,8 @@ def _freeze_or_read_chunks(context: Context, state: PeriodState, page: int) -> l
     return frozen
 
 
-def _unambiguous(rows: Iterable[chunks.Rows]) -> dict[int, Measured]:
-    """Return what each slot measured, by its last record.
+def _unambiguous(rows: Iterable[chunks.Rows], slots: Container[int]) -> dict[int, Measured]:
+    """Return what each of `slots` measured, by its last record.
 
     A chunk that holds back a device's last records changes nothing if another has them. Two different records of one
     number leave the energy open, in this period and in the next.
@@ -180,6 +187,8 @@ def _unambiguous(rows: Iterable[chunks.Rows]) -> dict[int, Measured]:
     measured: dict[int, Measured] = {}
     for chunk in rows:
         for row in chunk.rows:
+            if row[0] not in slots:
+                continue
             one = Measured.from_row(row)
             known = measured.get(one.slot)
             if known is None or one.register.number > known.register.number:
@@ -193,10 +202,12 @@ def _good(measured: dict[int, Measured]) -> dict[int, Measured]:
     return {slot: one for slot, one in measured.items() if one.quality is Quality.GOOD}
 
 
-def _require_due(context: Context, state: PeriodState, entries: Sequence[Entry], measured: dict[int, Measured]) -> None:
+def _require_due(context: Context, state: PeriodState, measured: dict[int, Measured]) -> None:
     """Wait until they are due for records that do not reach the period's end, and no longer."""
+    if state.phase is not Phase.ACTIVE:
+        return
     reached = {slot for slot, one in measured.items() if one.register.time_utc >= state.period.end_utc}
-    if state.phase is Phase.ACTIVE and any(entry.slot not in reached for entry in entries):
+    if any(slot not in reached for slot in range(state.roster.slots)):
         rules = state.rules
         require_time(context, rules, state.period.end_utc + rules.report_due_s)
 

@@ -198,6 +198,9 @@ class EmbeddedLedger:
     def submit_async(self, call: Call, *, by: str) -> Ordered:
         return self.order(self.endorse(call, by=by))
 
+    def submit_together(self, calls: Sequence[Call], *, by: str) -> Sequence[Ordered]:
+        return [self.submit_async(call, by=by) for call in calls]
+
     def evaluate(self, call: Call, *, by: str) -> bytes:
         proposal = self._propose(call, by=by, time_utc=self._clock())
         with self._snapshot() as store:

@@ -2,7 +2,8 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -51,6 +52,9 @@ Answer = TypeVar("Answer")
 # How long another organisation's peer may take to commit what one's own has, and how long a silent one is left alone.
 _ELSEWHERE_S = 5.0
 _SILENCE_S = 30.0
+# Transactions that are endorsed at a time: enough to keep every organisation's chaincode busy, and so few that none
+# takes long for waiting for the others.
+_TOGETHER = 4
 # A peer or a chaincode that died is back, and known to be, within seconds if anybody looks after it.
 _PASSING = Backoff(first_s=0.2, longest_s=2.0, retries=20)
 _MAY_PASS = (
@@ -142,13 +146,16 @@ class FabricLedger:
         self._connections: list[blocking.Connection] = []
         self._gateways: dict[str, Gateway] = {}
         self._silent_until_s: dict[str, float] = {}
+        self._last_seen_block: dict[tuple[str, str], int] = {}
         clients = {msp_id: _client(msp_id, access) for msp_id, access in network.organisations.items()}
+        self._endorsing = ThreadPoolExecutor(_TOGETHER, thread_name_prefix="endorsing")
         for msp_id, (tls, identity, signer) in clients.items():
             peer = blocking.Connection(network.organisations[msp_id].peers[0], tls=tls)
             self._connections.append(peer)
             self._gateways[msp_id] = Gateway(peer, identity, signer)
 
     def close(self) -> None:
+        self._endorsing.shutdown(cancel_futures=True)
         for peer in self._connections:
             peer.close()
 
@@ -180,16 +187,22 @@ class FabricLedger:
             time.sleep(pause_s)
         return Sent(self, call.channel, by, _answered(send))
 
-    def await_elsewhere(self, channel: str, transaction_id: str, *, by: str) -> None:
+    def submit_together(self, calls: Sequence[Call], *, by: str) -> Sequence["Sent"]:
+        return list(self._endorsing.map(lambda call: self.submit_async(call, by=by), calls))
+
+    def await_elsewhere(self, channel: str, transaction_id: str, *, block: int, by: str) -> None:
         """Return when the other organisations' peers have a transaction, too, so that the next call finds it there.
 
-        A peer that does not answer endorses nothing either; it is not waited for again for a while.
+        They are asked once for each block. A peer that does not answer endorses nothing either; it is not waited for
+        again for a while.
         """
         for msp_id in self._gateways:
-            if msp_id == by or time.monotonic() < self._silent_until_s.get(msp_id, 0):
+            is_there = self._last_seen_block.get((msp_id, channel), -1) >= block
+            if msp_id == by or is_there or time.monotonic() < self._silent_until_s.get(msp_id, 0):
                 continue
             try:
                 self._network(channel, by=msp_id).commit(transaction_id).status(timeout_s=_ELSEWHERE_S)
+                self._last_seen_block[msp_id, channel] = block
             except GatewayError:
                 self._silent_until_s[msp_id] = time.monotonic() + _SILENCE_S
 
@@ -319,7 +332,7 @@ class Sent:
             if status.code.name not in Code.__members__:
                 raise LedgerError(f"transaction {self.transaction_id} had no effect: {status.code.name}")
             raise CommitError(Code[status.code.name], transaction_id=self.transaction_id, block=status.block_number)
-        self._ledger.await_elsewhere(self._channel, self.transaction_id, by=self._by)
+        self._ledger.await_elsewhere(self._channel, self.transaction_id, block=status.block_number, by=self._by)
         return Commit(
             transaction_id=self.transaction_id, channel=self._channel, block=status.block_number, result=self.result
         )

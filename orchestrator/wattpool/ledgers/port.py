@@ -1,6 +1,6 @@
 """The ledger as the orchestrator sees it: calls, commits, events, blocks, and errors named after their phase."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -95,6 +95,13 @@ class Ledger(Protocol):
 
         Raises:
             EndorseError: if it was refused; nothing is on the ledger.
+        """
+
+    def submit_together(self, calls: Sequence[Call], *, by: str) -> Sequence[Pending]:
+        """Run and send calls of which none builds on another, side by side as far as the ledger can.
+
+        Raises:
+            EndorseError: if one was refused; others may have been sent.
         """
 
     def evaluate(self, call: Call, *, by: str) -> bytes:

@@ -1,7 +1,7 @@
 """The context of the embedded ledger: one run of a contract over a snapshot, which notes all it reads and writes."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
@@ -79,6 +79,9 @@ class Simulation:
         value, self._reads[key] = found
         return value
 
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        return [self.get(key) for key in keys]
+
     def put(self, key: str, value: bytes) -> None:
         _check_key(key)
         _check_value(key, value)
@@ -120,6 +123,9 @@ class Simulation:
     def get_private(self, collection: str, key: str) -> bytes | None:
         self.private_hash(collection, key)
         return self._store.private_value(self.channel, collection, hash_key(key))
+
+    def get_many_private(self, collection: str, keys: Sequence[str]) -> list[bytes | None]:
+        return [self.get_private(collection, key) for key in keys]
 
     def put_private(self, collection: str, key: str, value: bytes) -> None:
         _check_key(key)

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from wattpool.client import Chain
+from wattpool.client import Chain, Step
 from wattpool.simulation.community import CommunityPlan
 from wattpool.simulation.homes import Home
 from wattpool_chaincode.contract.metering_point import Kind
@@ -21,36 +21,46 @@ def found(contract: Chain, ledger: Chain, rules: Rules, plan: CommunityPlan, hom
     contract.submit("found", by=AGGREGATOR, **asdict(rules))
     for name, tariff in plan.tariffs.items():
         contract.submit("set_tariff", by=AGGREGATOR, name=name, **asdict(tariff))
-    for home in homes:
-        _admit(contract, rules.community, home)
-    for page in range(page_count(len(homes))):
-        digest = contract.submit("publish_page", by=AGGREGATOR, page=page)["page"]
-        ledger.submit("adopt_page", by=AGGREGATOR, page=digest)
+    _admit(contract, rules.community, homes)
+    pages = [Step(function="publish_page", argument={"page": page}) for page in range(page_count(len(homes)))]
+    published = contract.submit_together(pages, by=AGGREGATOR)
+    copies = [Step(function="adopt_page", argument=page) for page in published]
+    ledger.submit_together(copies, by=AGGREGATOR)
     version = contract.submit("publish_roster", by=AGGREGATOR)["version"]
     ledger.submit("adopt_roster", by=AGGREGATOR, version=version)
 
 
-def _admit(contract: Chain, community: str, home: Home) -> None:
-    contract.submit(
-        "register_connection",
-        by=DSO,
-        connection=home.connection,
-        feeder=home.plan.feeder,
-        line_limit_w=home.plan.line_limit_w,
-    )
-    contract.submit(
-        "register_metering_point",
-        by=DSO,
-        point=home.grid_point,
-        connection=home.connection,
-        kind=Kind.GRID.value,
-    )
+def _admit(contract: Chain, community: str, homes: Sequence[Home]) -> None:
+    """Take all homes through the same steps, each of which builds on the one before."""
+    contract.submit_each("register_connection", [_connection(home) for home in homes], by=DSO)
+    contract.submit_each("register_metering_point", [_grid_point(home) for home in homes], by=DSO)
+    contract.submit_each("register_party", [_party(home, community) for home in homes], by=AGGREGATOR)
+    contract.submit_each("register_device", [_device(home, community) for home in homes], by=AGGREGATOR)
+    devices = [{"device": home.device} for home in homes]
+    contract.submit_each("approve_device", devices, by=DSO)
+    # The second approval gives a device its slot, the one after the last.
+    contract.submit_each("approve_device", devices, by=AGGREGATOR, one_after_the_other=True)
+
+
+def _connection(home: Home) -> dict[str, object]:
+    return {"connection": home.connection, "feeder": home.plan.feeder, "line_limit_w": home.plan.line_limit_w}
+
+
+def _grid_point(home: Home) -> dict[str, object]:
+    return {"point": home.grid_point, "connection": home.connection, "kind": Kind.GRID.value}
+
+
+def _party(home: Home, community: str) -> dict[str, object]:
     join = {
         "public_key": signing.public_bytes(home.owner_key).hex(),
         "tariff": home.plan.tariff,
         "generation_cost_ut_per_kwh": home.plan.generation_cost_ut_per_kwh,
         "max_buy_ut_per_kwh": home.tariff.retail_ut_per_kwh,
     }
+    return {"join": _sign(community, "join", (home.party, home.owner_key), join).to_json()}
+
+
+def _device(home: Home, community: str) -> dict[str, object]:
     install = {
         "public_key": signing.public_bytes(home.device_key).hex(),
         "point": home.grid_point,
@@ -58,17 +68,11 @@ def _admit(contract: Chain, community: str, home: Home) -> None:
         "maximum_power_w": home.plan.line_limit_w,
     }
     mandate = {"device": home.device, "point": home.grid_point}
-    owner, device = (home.party, home.owner_key), (home.device, home.device_key)
-    contract.submit("register_party", by=AGGREGATOR, join=_sign(community, "join", owner, join).to_json())
-    contract.submit(
-        "register_device",
-        by=AGGREGATOR,
-        install=_sign(community, "install", device, install).to_json(),
-        mandate=_sign(community, "mandate", owner, mandate).to_json(),
-        opening=ocmf.write(home.meter.opening, home.device_key),
-    )
-    for organisation in (DSO, AGGREGATOR):
-        contract.submit("approve_device", by=organisation, device=home.device)
+    return {
+        "install": _sign(community, "install", (home.device, home.device_key), install).to_json(),
+        "mandate": _sign(community, "mandate", (home.party, home.owner_key), mandate).to_json(),
+        "opening": ocmf.write(home.meter.opening, home.device_key),
+    }
 
 
 def _sign(

@@ -1,6 +1,7 @@
 """Tokens in a simulation: each home starts the day with what it may need, and cashes what it earned."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from wattpool.client import Chain
 from wattpool.simulation.homes import Home
@@ -8,6 +9,11 @@ from wattpool_chaincode.organisations import AGGREGATOR
 from wattpool_chaincode.records import payload
 from wattpool_chaincode.records.payload import Payload
 from wattpool_chaincode.records.period import DAY_S, Period
+
+# Arguments by the function that they are for.
+Orders = dict[str, list[dict[str, Any]]]
+_EMPTY_PURSE = {"balance_ut": 0, "deposit_ut": 0, "withdraw_ut": 0}
+_NEW_WALLET = {"balance_ut": 0, "counter": 0}
 
 
 class Treasury:
@@ -30,29 +36,44 @@ class Treasury:
         if (period.start_utc - first.start_utc) % DAY_S:
             return
         day = (period.start_utc - first.start_utc) // DAY_S
+        orders = _no_orders()
         for home in self._homes:
-            self._balance(home, day)
+            purse = self._ledger.evaluate("purse", by=AGGREGATOR, slot=self._slots[home.connection])
+            wallet = self._ledger.evaluate("wallet", by=AGGREGATOR, party=home.party)
+            self._balance(home, day, purse, wallet, orders)
+        self._submit(orders)
 
-    def _balance(self, home: Home, day: int) -> None:
+    def fill(self) -> None:
+        """Fill the purses of homes that never had a token."""
+        orders = _no_orders()
+        for home in self._homes:
+            self._balance(home, 0, _EMPTY_PURSE, _NEW_WALLET, orders)
+        self._submit(orders)
+
+    def _submit(self, orders: Orders) -> None:
+        for kind, arguments in orders.items():
+            # Buying and redeeming change the one key that holds the supply.
+            self._ledger.submit_each(kind, arguments, by=AGGREGATOR, one_after_the_other=kind in ("buy", "redeem"))
+
+    def _balance(
+        self, home: Home, day: int, purse: Mapping[str, int], wallet: Mapping[str, int], orders: Orders
+    ) -> None:
         slot = self._slots[home.connection]
-        purse = self._ledger.evaluate("purse", by=AGGREGATOR, slot=slot)
-        wallet = self._ledger.evaluate("wallet", by=AGGREGATOR, party=home.party)
         counter = wallet["counter"] + 1
         missing_ut = self._target_ut - (purse["balance_ut"] + purse["deposit_ut"] - purse["withdraw_ut"])
         if missing_ut > 0:
             buy_ut = missing_ut - wallet["balance_ut"]
             if buy_ut > 0:
-                reference = f"{home.name}-{day}"
-                self._ledger.submit("buy", by=AGGREGATOR, party=home.party, amount_ut=buy_ut, reference=reference)
-            self._order("deposit", home, counter, slot=slot, amount_ut=missing_ut)
+                orders["buy"].append({"party": home.party, "amount_ut": buy_ut, "reference": f"{home.name}-{day}"})
+            orders["deposit"].append(self._order("deposit", home, counter, slot=slot, amount_ut=missing_ut))
             return
         if wallet["balance_ut"]:
-            self._order("redeem", home, counter, amount_ut=wallet["balance_ut"])
+            orders["redeem"].append(self._order("redeem", home, counter, amount_ut=wallet["balance_ut"]))
             counter += 1
         if missing_ut < 0:
-            self._order("withdraw", home, counter, slot=slot, amount_ut=-missing_ut)
+            orders["withdraw"].append(self._order("withdraw", home, counter, slot=slot, amount_ut=-missing_ut))
 
-    def _order(self, kind: str, home: Home, counter: int, **content: int) -> None:
+    def _order(self, kind: str, home: Home, counter: int, **content: int) -> dict[str, list[str]]:
         statement = Payload(
             kind=kind,
             community=self._community,
@@ -61,4 +82,8 @@ class Treasury:
             counter=counter,
             content=content,
         )
-        self._ledger.submit(kind, by=AGGREGATOR, order=payload.sign(statement, home.owner_key).to_json())
+        return {"order": payload.sign(statement, home.owner_key).to_json()}
+
+
+def _no_orders() -> Orders:
+    return {"buy": [], "deposit": [], "redeem": [], "withdraw": []}

@@ -109,6 +109,9 @@ class Execution:
         self.reads[key] = None if stored is None else stored.version
         return None if stored is None else stored.value
 
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        return [self.get(key) for key in keys]
+
     def put(self, key: str, value: bytes) -> None:
         self.writes[_named(key)] = _filled(value)
 
@@ -142,6 +145,9 @@ class Execution:
         place = (collection, hash_key(key))
         version = self.private_reads[place]
         return None if version is None else self._private_value(self.channel, place, version)
+
+    def get_many_private(self, collection: str, keys: Sequence[str]) -> list[bytes | None]:
+        return [self.get_private(collection, key) for key in keys]
 
     def put_private(self, collection: str, key: str, value: bytes) -> None:
         self.private_writes[collection, hash_key(_named(key))] = sha256(_filled(value)).hexdigest()
