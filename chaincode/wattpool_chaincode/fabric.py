@@ -25,14 +25,12 @@ from wattpool_chaincode.context import Modification, Page, Policy, Submitter
 from wattpool_chaincode.contract import CONTRACT
 from wattpool_chaincode.contract.refusals import ContractRefusal
 from wattpool_chaincode.ledger import LEDGER
-from wattpool_chaincode.organisations import ORGANISATIONS
+from wattpool_chaincode.organisations import ORGANISATION_ATTRIBUTE, ORGANISATIONS
 from wattpool_chaincode.refusal import Refused
 
 CHAINCODES = {chaincode.name: chaincode for chaincode in (CONTRACT, LEDGER)}
 # Which MSP plays which of the rules' organisations, where a network does not say otherwise.
 THEMSELVES = MappingProxyType({organisation: organisation for organisation in ORGANISATIONS})
-# The certified attribute that tells for which organisation a client acts whose MSP plays several.
-ORGANISATION_ATTRIBUTE = "wattpool.organisation"
 # Two of three endorse, so that one MSP alone could never, or, with two peers, always.
 _MIN_MSPS = 2
 _NS_PER_S = 1_000_000_000

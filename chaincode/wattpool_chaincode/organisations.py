@@ -19,6 +19,8 @@ ORGANISATIONS = (AGGREGATOR, DSO, MEMBERS)
 ROLE_ATTRIBUTE = "wattpool.role"
 OPERATOR = "operator"
 OPERATOR_ATTRIBUTES = MappingProxyType({ROLE_ATTRIBUTE: OPERATOR})
+# On a network whose one MSP plays several organisations, this one tells for which of them its holder acts.
+ORGANISATION_ATTRIBUTE = "wattpool.organisation"
 
 TWO_OF_THREE = Policy(required=2, rules=ORGANISATIONS)
 # Metering facts: what is connected where, and with which key it signs, is the DSO's word and one more's.

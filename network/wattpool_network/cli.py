@@ -21,14 +21,17 @@ from wattpool_network.backup import save as save_backup
 from wattpool_network.community import NAMES, WATTPOOL, community
 from wattpool_network.compose import render as render_compose
 from wattpool_network.compose import write_secrets
+from wattpool_network.deployment import Deployment
 from wattpool_network.errors import NetworkError
 from wattpool_network.founding import Report
+from wattpool_network.layout import Layout
 from wattpool_network.network import Network
 from wattpool_network.parts import join as join_parts
 from wattpool_network.parts import prepare as prepare_part
 from wattpool_network.parts import require_all
 from wattpool_network.renewal import renew_certificates
 from wattpool_network.revocation import push_crl
+from wattpool_network.sample import open_sample
 from wattpool_network.snapshot import take as take_snapshot
 from wattpool_network.topology import Consensus, Fabric, Topology
 from wattpool_network.upgrade import upgrade as upgrade_chaincode
@@ -202,6 +205,31 @@ def upgrade(
         period_start_utc=None if period is None else _parse_utc(period),
         report=_stopwatch(),
     )
+
+
+@app.command()
+@_one_sentence
+def deploy(
+    state: State,
+    sample: Annotated[Path, typer.Argument(help="Directory of test-network or test-network-nano-bash, which runs.")],
+    ports: Annotated[int, typer.Option(help="The chaincode listens on ports from 80 after this one on.")] = 13_000,
+) -> None:
+    """Put both chaincodes on one of Fabric's sample networks, and write down how clients reach them."""
+    deployment = Deployment(
+        sample=open_sample(sample, port_base=ports), layout=Layout(state.resolve()), report=_stopwatch()
+    )
+    typer.echo(f"ready: {deployment.up()}")
+
+
+@app.command()
+@_one_sentence
+def undeploy(
+    state: State,
+    sample: Annotated[Path, typer.Argument(help="Directory of the sample network.")],
+    ports: Annotated[int, typer.Option(help="As given to `deploy`.")] = 13_000,
+) -> None:
+    """Stop the chaincode of a sample network; what is on its channels stays."""
+    Deployment(sample=open_sample(sample, port_base=ports), layout=Layout(state.resolve()), report=_stopwatch()).down()
 
 
 @app.command()

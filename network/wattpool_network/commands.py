@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -274,18 +274,28 @@ class Commands:
         return self._run(self.binaries.peer, *words, settings=peer_environment(self.layout, peer))
 
     def _run(self, *command: str, settings: dict[str, str] | None = None) -> str:
-        done = subprocess.run(  # noqa: S603 -- Fabric's programs, with words of our own
-            command,
-            env={**environment(), **(settings or {})},
-            capture_output=True,
-            text=True,
-            timeout=_DEADLINE_S,
-            check=False,
-        )
-        if done.returncode:
-            name = " ".join([Path(command[0]).name, *command[1:4]])
-            raise CommandFailed(name, done.returncode, _telling_line(done.stderr or done.stdout))
-        return done.stdout
+        return run(*command, settings=settings)
+
+
+def run(*command: str, settings: Mapping[str, str] | None = None, directory: Path | None = None) -> str:
+    """Run a program in a directory, with settings in its environment, and return what it wrote.
+
+    Raises:
+        CommandFailed: if it ends with another status than 0.
+    """
+    done = subprocess.run(  # noqa: S603 -- Fabric's programs, with words of our own
+        command,
+        env={**environment(), **(settings or {})},
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=_DEADLINE_S,
+        check=False,
+    )
+    if done.returncode:
+        name = " ".join([Path(command[0]).name, *command[1:4]])
+        raise CommandFailed(name, done.returncode, _telling_line(done.stderr or done.stdout))
+    return done.stdout
 
 
 def peer_environment(layout: Layout, peer: Peer) -> dict[str, str]:

@@ -40,13 +40,18 @@ class AuthorityAccess:
 
 @dataclass(frozen=True, kw_only=True)
 class OrganisationAccess:
-    """One organisation's peers (host:port), which are Gateways too, and identities by name (`admin`, `client`)."""
+    """One organisation's peers (host:port), which are Gateways too, and identities by name (`admin`, `client`).
+
+    On a network whose own MSPs play the organisations that the chaincode knows, `msp_id` is the network's, and the
+    organisation goes by the name that the chaincode knows. `authority` is None where others look after it.
+    """
 
     name: str
+    msp_id: str
     peers: tuple[str, ...]
     tls_root: Path
     identities: Mapping[str, IdentityFiles]
-    authority: AuthorityAccess
+    authority: AuthorityAccess | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,19 +97,15 @@ def write(file: Path, connection: Connection) -> None:
         "channels": {name: {"chaincodes": list(chaincodes)} for name, chaincodes in connection.channels.items()},
         "communities": {name: dict(channels) for name, channels in connection.communities.items()},
         "organisations": {
-            msp_id: {
+            known_as: {
                 "name": access.name,
+                "msp_id": access.msp_id,
                 "peers": list(access.peers),
                 "tls_root": _relative(file, access.tls_root),
                 "identities": {name: _files(file, identity) for name, identity in access.identities.items()},
-                "authority": {
-                    "url": access.authority.url,
-                    "name": access.authority.name,
-                    "tls_root": _relative(file, access.authority.tls_root),
-                    "registrar": _files(file, access.authority.registrar),
-                },
+                **_authority(file, access.authority),
             }
-            for msp_id, access in connection.organisations.items()
+            for known_as, access in connection.organisations.items()
         },
     }
     write_whole(file, yaml.safe_dump(value, sort_keys=False))
@@ -120,7 +121,9 @@ def read(file: Path) -> Connection:
         value = yaml.safe_load(file.read_text())
         connection = Connection(
             channels={str(name): _texts(one["chaincodes"]) for name, one in value["channels"].items()},
-            organisations={str(msp_id): _read_access(file, one) for msp_id, one in value["organisations"].items()},
+            organisations={
+                str(name): _read_access(file, str(name), one) for name, one in value["organisations"].items()
+            },
             communities={str(name): _channels(one) for name, one in value.get("communities", {}).items()},
         )
     except OSError as error:
@@ -140,6 +143,7 @@ def _access(topology: Topology, layout: Layout, organisation: Organisation) -> O
     authority = next(one for one in topology.authorities if one.organisation == organisation)
     return OrganisationAccess(
         name=organisation.name,
+        msp_id=organisation.msp_id,
         peers=tuple(peer.address for peer in topology.peers_of(organisation)),
         tls_root=layout.tls_root(organisation),
         identities={name: _identity(layout, organisation, name) for name in ("admin", "client")},
@@ -157,6 +161,19 @@ def _identity(layout: Layout, organisation: Organisation, name: str) -> Identity
     return IdentityFiles(certificate=msp / "signcerts" / "cert.pem", key=msp / "keystore" / "key.pem")
 
 
+def _authority(file: Path, authority: AuthorityAccess | None) -> dict[str, Any]:
+    if authority is None:
+        return {}
+    return {
+        "authority": {
+            "url": authority.url,
+            "name": authority.name,
+            "tls_root": _relative(file, authority.tls_root),
+            "registrar": _files(file, authority.registrar),
+        }
+    }
+
+
 def _files(file: Path, identity: IdentityFiles) -> dict[str, str]:
     return {"certificate": _relative(file, identity.certificate), "key": _relative(file, identity.key)}
 
@@ -165,19 +182,23 @@ def _relative(file: Path, path: Path) -> str:
     return str(path.relative_to(file.parent))
 
 
-def _read_access(file: Path, value: Any) -> OrganisationAccess:
-    authority = value["authority"]
+def _read_access(file: Path, known_as: str, value: Any) -> OrganisationAccess:
     return OrganisationAccess(
         name=str(value["name"]),
+        msp_id=str(value.get("msp_id", known_as)),
         peers=_texts(value["peers"]),
         tls_root=file.parent / value["tls_root"],
         identities={name: _read_files(file, one) for name, one in value["identities"].items()},
-        authority=AuthorityAccess(
-            url=str(authority["url"]),
-            name=str(authority["name"]),
-            tls_root=file.parent / authority["tls_root"],
-            registrar=_read_files(file, authority["registrar"]),
-        ),
+        authority=_read_authority(file, value["authority"]) if "authority" in value else None,
+    )
+
+
+def _read_authority(file: Path, value: Any) -> AuthorityAccess:
+    return AuthorityAccess(
+        url=str(value["url"]),
+        name=str(value["name"]),
+        tls_root=file.parent / value["tls_root"],
+        registrar=_read_files(file, value["registrar"]),
     )
 
 

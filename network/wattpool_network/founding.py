@@ -53,7 +53,7 @@ class Founding:
         self.report("chaincode")
         self._start(self.topology.chaincode_servers)
         if not founded:
-            self._deploy()
+            self.deploy()
         self.report("discovery")
         self._await_discovery()
         self.conclude()
@@ -137,7 +137,8 @@ class Founding:
     def _heights(self) -> list[dict[str, int]]:
         return [one.heights for one in self.nodes.status() if isinstance(one.node, Peer)]
 
-    def _deploy(self) -> None:
+    def deploy(self) -> None:
+        """Install the packages that lie ready, and have all organisations approve and one commit each chaincode."""
         for channel in self.topology.channels:
             for chaincode in channel.definitions:
                 collections = configuration.collections(self.topology, chaincode)

@@ -37,6 +37,7 @@ def _access(directory: Path, organisation: Organisation) -> OrganisationAccess:
     authority = AuthorityAccess(url="https://127.0.0.1:9", name="ca", tls_root=root, registrar=files)
     return OrganisationAccess(
         name=organisation.msp_id,
+        msp_id=organisation.msp_id,
         peers=("127.0.0.1:9",),
         tls_root=root,
         identities={"client": files},

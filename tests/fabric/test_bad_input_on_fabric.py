@@ -171,6 +171,7 @@ def public_key(file: Path) -> Any:
 def enrolled(network: Network, access: Connection, name: str) -> Person:
     """Return a new client of the DSO."""
     at = access.organisations[DSO].authority
+    assert at is not None
     session = enrolment.registrar(network.authority_of(network.organisation("dso")), network.layout)
     secret = session.register(name, max_enrollments=-1)
     key = ec.generate_private_key(ec.SECP256R1())

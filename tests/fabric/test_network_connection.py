@@ -49,7 +49,7 @@ def test_a_connection_still_names_its_files_after_the_directory_was_moved(tmp_pa
         (b"", "does not describe a network"),
         (b"3", "does not describe a network"),
         (b"channels: {}", "lacks 'organisations'"),
-        (b"channels: {}\norganisations: {DsoMSP: {name: dso}}", "lacks 'authority'"),
+        (b"channels: {}\norganisations: {DsoMSP: {name: dso}}", "lacks 'peers'"),
         (b"channels: {}\norganisations: [DsoMSP]", "does not describe a network"),
         (b"channels: {ledger: {chaincodes: ledger}}\norganisations: {}", "does not describe a network"),
     ],

@@ -133,6 +133,7 @@ def test_clients_find_what_they_need_in_the_connection_file(network: Network) ->
     access = connection.read(network.layout.connection)
     assert access.channels == {"contract": ("contract",), "ledger": ("ledger",)}
     for organisation in access.organisations.values():
+        assert organisation.authority is not None
         files = [organisation.tls_root, organisation.authority.tls_root, organisation.identities["client"].certificate]
         assert all(file.read_text().startswith("-----BEGIN CERTIFICATE-----") for file in files)
         # Private keys are for nobody else on the machine.

@@ -96,6 +96,7 @@ def test_peer_and_authority_refuse_the_higher_s(client: Client) -> None:
             contract.evaluate(*words(["get", "a"]))
     assert error.value.reason is Reason.ACCESS_DENIED
     authority = client.access.organisations[DSO].authority
+    assert authority is not None
     asked = CaClient(authority.url, tls=Tls(root_pem=authority.tls_root.read_bytes()), ca_name=authority.name)
     with pytest.raises(CaRefused):
         asked.session(client.identity, signer).affiliations()

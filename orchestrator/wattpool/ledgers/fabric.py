@@ -147,12 +147,12 @@ class FabricLedger:
         self._gateways: dict[str, Gateway] = {}
         self._silent_until_s: dict[str, float] = {}
         self._last_seen_block: dict[tuple[str, str], int] = {}
-        clients = {msp_id: _client(msp_id, access) for msp_id, access in network.organisations.items()}
+        clients = {name: _client(access.msp_id, access) for name, access in network.organisations.items()}
         self._endorsing = ThreadPoolExecutor(_TOGETHER, thread_name_prefix="endorsing")
-        for msp_id, (tls, identity, signer) in clients.items():
-            peer = blocking.Connection(network.organisations[msp_id].peers[0], tls=tls)
+        for name, (tls, identity, signer) in clients.items():
+            peer = blocking.Connection(network.organisations[name].peers[0], tls=tls)
             self._connections.append(peer)
-            self._gateways[msp_id] = Gateway(peer, identity, signer)
+            self._gateways[name] = Gateway(peer, identity, signer)
 
     def close(self) -> None:
         self._endorsing.shutdown(cancel_futures=True)

@@ -45,11 +45,12 @@ class Peers:
         self._gateways: dict[str, Gateway] = {}
         self._heights: dict[str, tuple[str, int]] = {}
         with ExitStack() as opened:
-            for msp_id, access in network.organisations.items():
-                self._gateways[msp_id] = self._connect(opened, msp_id, access)
+            for name, access in network.organisations.items():
+                self._gateways[name] = self._connect(opened, access)
             self._open = opened.pop_all()
 
-    def _connect(self, opened: ExitStack, msp_id: str, access: OrganisationAccess) -> Gateway:
+    def _connect(self, opened: ExitStack, access: OrganisationAccess) -> Gateway:
+        msp_id = access.msp_id
         try:
             tls = Tls(root_pem=access.tls_root.read_bytes())
             files = access.identities[_CLIENT]
