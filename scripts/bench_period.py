@@ -160,7 +160,10 @@ def main() -> None:
     sizes = [int(size) for size in arguments.meters.split(",")]
     rows = []
     for meters in sizes:
-        with tempfile.TemporaryDirectory(dir=".") as directory:
+        # Where the ledgers of communities are: on a disk.
+        out = Path(__file__).parent.parent / "out"
+        out.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out) as directory:
             scenario = scenario_of(meters)
             if arguments.ledger == "fabric":
                 opened = on_fabric(Path(directory).resolve(), port_base=arguments.ports, block_ms=arguments.block_ms)

@@ -407,8 +407,9 @@ class Community:
 def small_pages(size: int) -> Iterator[None]:
     """Let the pages of both chains hold `size` slots, so that a few homes fill several."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("contract.roster", "ledger.gate", "ledger.period"):
+        for name in ("contract.roster", "ledger.period"):
             patch.setattr(import_module(f"wattpool_chaincode.{name}"), "PAGE_SIZE", size)
+        patch.setattr(import_module("wattpool_chaincode.ledger.gate"), "CLEARED_TOGETHER", size)
         yield
 
 
@@ -568,7 +569,7 @@ def chunk(kind: str, items: Iterable[object], *, period: Period = FIRST, salt: b
     """Return the arguments of `ingest` (kind `request`) or `report` (kind `record`), transient data included."""
     name, data = ledger_chunks.encode_chunk(list(items), salt=salt)
     transient = {ledger_period.key(kind, period.start_utc, name): data}
-    return {"period": period.start_utc, "chunk": name, "transient": transient}
+    return {"period": period.start_utc, "chunk": name, "pages": [0], "transient": transient}
 
 
 def unfounded() -> Community:

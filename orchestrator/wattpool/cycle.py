@@ -16,7 +16,7 @@ from wattpool.client import Chain, Step
 from wattpool_chaincode.contract.rules import Rules
 from wattpool_chaincode.ledger.chunks import MAX_ITEMS, RECORDS, REQUESTS, Kind, encode_chunk
 from wattpool_chaincode.ledger.clearing import count_clear_pages
-from wattpool_chaincode.ledger.period import Phase, key
+from wattpool_chaincode.ledger.period import Phase, key, page_of
 from wattpool_chaincode.ledger.sealing import seal_content
 from wattpool_chaincode.organisations import AGGREGATOR
 from wattpool_chaincode.records import payload, signing
@@ -167,9 +167,16 @@ class Cycle:
             salt = self._community.salt(key(kind.raw, period.start_utc, first))
             chunk, data = encode_chunk(list(items[first : first + MAX_ITEMS]), salt=salt)
             transient = {key(kind.raw, period.start_utc, chunk): data}
-            steps.append(_step(function, transient, period=period.start_utc, chunk=chunk))
+            pages = self._pages(first, len(items))
+            steps.append(_step(function, transient, period=period.start_utc, chunk=chunk, pages=pages))
         if steps:
             yield steps
+
+    def _pages(self, first: int, count: int) -> list[int]:
+        """Return where in the roster the items of a chunk should stand, if each slot has about as many as any other."""
+        last = min(first + MAX_ITEMS, count) - 1
+        low, high = (index * self._community.slots // count for index in (first, last))
+        return list(range(page_of(low)[0], page_of(high)[0] + 1))
 
     def _seal_of(self, period: Period) -> str:
         if self._last_seal is not None and self._last_seal[0] == period:

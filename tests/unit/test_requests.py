@@ -12,6 +12,7 @@ from community import (
     identity_of,
     request_content,
     signed,
+    small_pages,
 )
 from wattpool_chaincode.authentication import PayloadRefusal
 from wattpool_chaincode.chaincode import CallRefusal
@@ -130,6 +131,7 @@ def transient(data: bytes, *, name: str | None = None) -> dict[str, Any]:
     return {
         "period": FIRST.next.start_utc,
         "chunk": digest,
+        "pages": [0],
         "transient": {key("request", FIRST.next.start_utc, digest): data},
     }
 
@@ -164,3 +166,14 @@ def test_a_chunk_that_breaks_a_rule_is_refused_by_name(
 
 def test_the_tables_hold_every_reason_of_a_payload_and_of_a_request() -> None:
     assert {reason for _, reason in REFUSED} == {*PayloadRefusal, *RequestRefusal}
+
+
+@pytest.mark.parametrize("pages", [[], [0], [1], [0, 1, 7], [1, 1]])
+def test_where_devices_are_said_to_stand_changes_nothing(pages: list[int]) -> None:
+    with small_pages(1):
+        street = Community([Home(name="ann"), Home(name="bob")], page_size=1)
+        street.open()
+        requests = [street.request("bob", -300), street.request("ann", 500)]
+        argument = {**chunk("request", [*requests, signed("request", "cy", {})]), "pages": pages}
+        assert street.ledger("ingest", **argument)["refused"] == [[2, "malformed"]]
+        assert street.fix()["agreed_wh"] == 300

@@ -18,9 +18,10 @@ from wattpool_chaincode.ledger import chunks
 from wattpool_chaincode.ledger.chunks import RECORDS, Refusals
 from wattpool_chaincode.ledger.pages import REGISTER, Pages
 from wattpool_chaincode.ledger.period import (
+    PAGES,
+    Devices,
     PeriodState,
     Phase,
-    read_all_entries,
     read_period,
     require_phase,
     require_previous_settled,
@@ -83,13 +84,13 @@ class Measured:
 def report(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
     """Take in a chunk of meter records after delivery, once the period before is settled.
 
-    All records of one device come in one chunk. A repeated chunk changes nothing.
+    All records of one device come in one chunk. A repeated chunk changes nothing. `pages` is as in `ingest`.
 
     Raises:
         Refused: argument_malformed, period_unknown, late, too_early, previous_not_ready, chunk_absent,
             chunk_malformed.
     """
-    start_utc, chunk = fields.read(argument, period=fields.COUNT, chunk=fields.DIGEST)
+    start_utc, chunk, pages = fields.read(argument, period=fields.COUNT, chunk=fields.DIGEST, pages=PAGES)
     state = read_period(context, start_utc)
     summary = chunks.read_summary(context, RECORDS, start_utc, chunk)
     if summary is not None:
@@ -97,7 +98,7 @@ def report(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
     require_phase(state, Phase.ACTIVE)
     require_time(context, state.rules, state.period.end_utc)
     require_previous_settled(context, state.period)
-    entries = {entry.device: entry for entry in read_all_entries(context, state.roster)}
+    devices = Devices(context, state.roster, pages)
     registers = Pages(context, REGISTER)
 
     def evaluate(items: list[Any]) -> tuple[list[list[Any]], Refusals]:
@@ -105,7 +106,7 @@ def report(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
         refused: Refusals = []
         for index, item in enumerate(items):
             try:
-                result = _measure(item, state, entries, registers, measured)
+                result = _measure(item, state, devices, registers, measured)
             except Refused as refusal:
                 refused.append((index, refusal.reason.value))
             else:
@@ -130,7 +131,7 @@ def reading(context: Context, argument: dict[str, Any]) -> dict[str, str]:
 
 
 def _measure(
-    item: object, state: PeriodState, entries: dict[str, Entry], registers: Pages, measured: dict[int, Measured]
+    item: object, state: PeriodState, devices: Devices, registers: Pages, measured: dict[int, Measured]
 ) -> Measured:
     signed = _read(item)
     record = signed.record
@@ -138,7 +139,7 @@ def _measure(
         raise Refused(PayloadRefusal.FOREIGN_COMMUNITY, f"for {record.community!r}")
     if record.period_start_utc > state.period.start_utc:
         raise Refused(PayloadRefusal.EARLY, f"for the period {record.period_start_utc}, which is to come")
-    entry = entries.get(record.device)
+    entry = devices.find(record.device)
     if entry is None:
         raise Refused(PayloadRefusal.SIGNER_UNKNOWN, record.device)
     if not signed.is_signed_by(bytes.fromhex(entry.device_key)):

@@ -10,10 +10,9 @@ from wattpool_chaincode.contract.rules import PRICE
 from wattpool_chaincode.ledger import chunks
 from wattpool_chaincode.ledger.chunks import REQUESTS, Refusals
 from wattpool_chaincode.ledger.pages import COUNTER, Pages
-from wattpool_chaincode.ledger.period import PeriodState, Phase, read_all_entries, read_period, require_phase
+from wattpool_chaincode.ledger.period import PAGES, Devices, PeriodState, Phase, read_period, require_phase
 from wattpool_chaincode.market.balance import balance_wh, is_within_line_limit
 from wattpool_chaincode.refusal import Refused
-from wattpool_chaincode.roster import Entry
 
 REQUEST = {
     "battery_wh": fields.INTEGER,
@@ -34,16 +33,18 @@ class RequestRefusal(StrEnum):
 def ingest(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
     """Take in a chunk of signed requests while the period is open; a repeated chunk changes nothing.
 
+    `pages` says on which pages of the roster their devices stand, or most of them: it spares reading the others.
+
     Raises:
         Refused: argument_malformed, period_unknown, late, chunk_absent, chunk_malformed.
     """
-    start_utc, chunk = fields.read(argument, period=fields.COUNT, chunk=fields.DIGEST)
+    start_utc, chunk, pages = fields.read(argument, period=fields.COUNT, chunk=fields.DIGEST, pages=PAGES)
     state = read_period(context, start_utc)
     summary = chunks.read_summary(context, REQUESTS, start_utc, chunk)
     if summary is not None:
         return summary
     require_phase(state, Phase.OPEN)
-    entries = {entry.device: entry for entry in read_all_entries(context, state.roster)}
+    devices = Devices(context, state.roster, pages)
     counters = Pages(context, COUNTER)
 
     def evaluate(items: list[Any]) -> tuple[list[list[Any]], Refusals]:
@@ -52,7 +53,7 @@ def ingest(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
         seen: set[bytes] = set()
         for index, item in enumerate(items):
             try:
-                rows.append(_order(item, state, entries, counters, seen))
+                rows.append(_order(item, state, devices, counters, seen))
             except Refused as refusal:
                 refused.append((index, refusal.reason.value))
         return rows, refused
@@ -60,7 +61,7 @@ def ingest(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
     return chunks.take_in(context, REQUESTS, start_utc=start_utc, chunk=chunk, evaluate=evaluate)
 
 
-def _order(item: object, state: PeriodState, entries: dict[str, Entry], counters: Pages, seen: set[bytes]) -> list[Any]:
+def _order(item: object, state: PeriodState, devices: Devices, counters: Pages, seen: set[bytes]) -> list[Any]:
     """Return slot, counter, balance and limit of one request, or refuse it.
 
     The balance is computed here from what the meter says it will generate, consume and release (eq. (1)); a balance
@@ -68,7 +69,7 @@ def _order(item: object, state: PeriodState, entries: dict[str, Entry], counters
     """
     payload, signed = authentication.decode(item, kind="request", community=state.rules.community, content=REQUEST)
     authentication.require_period(payload.period_start_utc, state.period.start_utc)
-    entry = entries.get(payload.signer)
+    entry = devices.find(payload.signer)
     if entry is None:
         raise Refused(PayloadRefusal.SIGNER_UNKNOWN, payload.signer)
     authentication.authenticate(signed, bytes.fromhex(entry.device_key))
