@@ -35,6 +35,7 @@ from wattpool.simulation.report import summarise
 from wattpool.simulation.scenario import Scenario
 from wattpool.verify import Report
 from wattpool.verify import verify as verify_ledger
+from wattpool.verify.export import write_export
 from wattpool_chaincode.records.period import DEFAULT_LENGTH_S, format_utc
 from wattpool_chaincode.records.units import UT_PER_TOKEN, WH_PER_KWH
 
@@ -94,25 +95,43 @@ def simulate(  # noqa: PLR0913, PLR0917 -- the options of one command
 
 @app.command()
 def verify(
-    ledger: Annotated[str, typer.Argument(help="Directory of a ledger, or fabric:CONNECTION.yaml.")],
+    ledger: Annotated[str, typer.Argument(help="Directory of a ledger, file of an export, or fabric:CONNECTION.yaml.")],
     genesis: Annotated[
         list[str] | None, typer.Option(help="CHANNEL=HASH that a chain must start from; may be repeated.")
     ] = None,
+    tip: Annotated[
+        list[str] | None, typer.Option(help="CHANNEL=BLOCKS:HASH of a block that a chain must have; may be repeated.")
+    ] = None,
 ) -> None:
     """Check a ledger from its blocks alone: hashes, signatures, policies, every contract call, conservation."""
-    pinned = _read_pins(genesis or [])
+    pinned, tips = _read_pins(genesis or []), _read_tips(tip or [])
     with _progress(Console(stderr=True)) as progress:
         task = progress.add_task("verifying", total=None)
-        report = _verify(ledger, pinned, lambda done, total: progress.update(task, completed=done, total=total))
+        report = _verify(ledger, pinned, tips, lambda done, total: progress.update(task, completed=done, total=total))
     for channel, checked in report.channels.items():
         typer.echo(
             f"{channel}: {checked.blocks} blocks, {checked.transactions} transactions, "
             f"genesis {checked.genesis_hash}, tip {checked.tip_hash}"
+            + (f", {checked.unrepeatable} not repeatable" if checked.unrepeatable else "")
         )
     if report.violation is not None:
         typer.echo(f"violation: {report.violation}", err=True)
         raise typer.Exit(VIOLATION_STATUS)
     typer.echo("everything holds")
+
+
+@app.command()
+def export(
+    ledger: Annotated[Path, typer.Argument(help="Directory of a ledger.")],
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("ledger.jsonl"),
+    public: Annotated[bool, typer.Option("--public", help="Leave the private values out.")] = False,  # noqa: FBT002
+) -> None:
+    """Write certificates, blocks and private values of a ledger as lines of JSON; docs/ledger-format.md says how."""
+    try:
+        heights = write_export(ledger, out, has_openings=not public)
+    except OSError as error:
+        raise BadInput("--out", None, f"{out} cannot be written: {error.strerror}") from error
+    typer.echo(f"{', '.join(f'{blocks} blocks of {channel}' for channel, blocks in heights.items())} are in {out}")
 
 
 app.command("roots")(roots_command)
@@ -172,10 +191,15 @@ def _open(place: str, scenario: Scenario, clock: SimulatedClock) -> Iterator[Led
         yield fabric
 
 
-def _verify(place: str, genesis: Mapping[str, str], progress: Callable[[int, int], None]) -> Report:
+def _verify(
+    place: str,
+    genesis: Mapping[str, str],
+    tips: Mapping[str, tuple[int, str]],
+    progress: Callable[[int, int], None],
+) -> Report:
     path = _fabric_path(place)
     if path is None:
-        return verify_ledger(Path(place), genesis=genesis, progress=progress)
+        return verify_ledger(Path(place), genesis=genesis, tips=tips, progress=progress)
     try:
         from wattpool.ledgers.fabric import channels_of, read_connection  # noqa: PLC0415 -- an extra
         from wattpool.verify import fabric  # noqa: PLC0415 -- an extra
@@ -185,7 +209,7 @@ def _verify(place: str, genesis: Mapping[str, str], progress: Callable[[int, int
     network = read_connection(*files)
     chaincodes = fabric.chaincodes_of({channel: [name] for name, channel in channels_of(network, community).items()})
     with fabric.Peers(network) as peers:
-        return fabric.verify(peers, chaincodes=chaincodes, genesis=genesis, progress=progress)
+        return fabric.verify(peers, chaincodes=chaincodes, genesis=genesis, tips=tips, progress=progress)
 
 
 def _fabric_path(place: str) -> tuple[list[Path], str | None] | None:
@@ -204,6 +228,17 @@ def _read_pins(pins: Iterable[str]) -> dict[str, str]:
         if not (channel and equals and re.fullmatch("[0-9a-f]{64}", digest)):
             raise BadInput("--genesis", None, f"{pin!r} is not CHANNEL=HASH, the hash in 64 lower-case hex digits")
         read[channel] = digest
+    return read
+
+
+def _read_tips(tips: Iterable[str]) -> dict[str, tuple[int, str]]:
+    read: dict[str, tuple[int, str]] = {}
+    for tip in tips:
+        found = re.fullmatch("([^=]+)=([1-9][0-9]{0,15}):([0-9a-f]{64})", tip)
+        if found is None:
+            raise BadInput("--tip", None, f"{tip!r} is not CHANNEL=BLOCKS:HASH, the hash in 64 lower-case hex digits")
+        channel, blocks, digest = found.groups()
+        read[channel] = (int(blocks), digest)
     return read
 
 
@@ -281,6 +316,8 @@ def _closing_lines(scenario: Scenario, summary: dict[str, Any], out: Path) -> It
         f"{_tokens(summary['fees_ut'])} tokens of network fees"
     )
     yield f"{summary['wall_s']} s; figures in {out / 'summary.json'}"
+    tips = (f"--tip {channel}={one['blocks']}:{one['tip_hash']}" for channel, one in summary["ledger"].items())
+    yield f"whoever keeps this notices if blocks are taken away: wattpool verify {' '.join(tips)}"
 
 
 def _kwh(energy_wh: int) -> str:

@@ -12,14 +12,20 @@ from wattpool.client import Chain
 from wattpool.ledgers.embedded import EmbeddedLedger
 from wattpool.ledgers.port import EndorseError
 from wattpool.simulation.engine import CHAINCODES
+from wattpool.verify import Violation, ViolationKind, verify
 from wattpool_chaincode.organisations import AGGREGATOR, DSO, MEMBERS, OPERATOR_ATTRIBUTES
 from wattpool_chaincode.records import merkle
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[EmbeddedLedger]:
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "ledger"
+
+
+@pytest.fixture
+def ledger(directory: Path) -> Iterator[EmbeddedLedger]:
     with EmbeddedLedger.create(
-        tmp_path / "ledger", community="street", chaincodes=CHAINCODES, client_attributes=OPERATOR_ATTRIBUTES
+        directory, community="street", chaincodes=CHAINCODES, client_attributes=OPERATOR_ATTRIBUTES
     ) as ledger:
         Chain(ledger, "contract").submit("found", by=AGGREGATOR, **RULES)
         yield ledger
@@ -59,3 +65,36 @@ def test_a_node_with_other_blocks_agrees_with_nobody(ledger: EmbeddedLedger) -> 
 def test_without_a_new_block_there_is_no_checkpoint(ledger: EmbeddedLedger) -> None:
     with patch.object(EmbeddedLedger, "height", lambda *_: 0), pytest.raises(EndorseError, match="checkpoint_behind"):
         vote(ledger, by=MEMBERS)
+
+
+def test_verify_finds_that_checkpoints_are_what_the_blocks_hash_to(ledger: EmbeddedLedger, directory: Path) -> None:
+    for _ in range(3):
+        vote(ledger, by=DSO)
+        vote(ledger, by=MEMBERS)
+    assert verify(directory).violation is None
+
+
+def violation_after_agreeing(ledger: EmbeddedLedger, directory: Path) -> Violation:
+    vote(ledger, by=DSO)
+    assert "root" in vote(ledger, by=AGGREGATOR)
+    found = verify(directory).violation
+    assert found is not None
+    return found
+
+
+def test_verify_names_a_checkpoint_over_other_blocks_that_two_agreed_on(
+    ledger: EmbeddedLedger, directory: Path
+) -> None:
+    with patch.object(EmbeddedLedger, "block_hashes", lambda *_, **__: [bytes(32)]):
+        found = violation_after_agreeing(ledger, directory)
+    assert (found.what, found.channel, found.block) == (ViolationKind.CHECKPOINT, "contract", 2)
+
+
+def test_verify_names_a_checkpoint_over_more_blocks_than_there_are(ledger: EmbeddedLedger, directory: Path) -> None:
+    with (
+        patch.object(EmbeddedLedger, "height", lambda *_: 5),
+        patch.object(EmbeddedLedger, "block_hashes", lambda *_, **__: [bytes(32)] * 5),
+    ):
+        found = violation_after_agreeing(ledger, directory)
+    assert found.what is ViolationKind.CHECKPOINT
+    assert "over 5 blocks of 'contract'; there are 3" in found.detail

@@ -1,6 +1,7 @@
 """The command line: what it prints and writes, and what it says to what it cannot use."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -43,6 +44,22 @@ def test_a_run_writes_its_figures_and_verify_finds_nothing_wrong(tmp_path: Path,
     assert checked.returncode == 0, checked.stderr
     assert summary["ledger"]["ledger"]["tip_hash"] in checked.stdout
     assert "everything holds" in checked.stdout
+    tips = re.findall(r"--tip \S+", done.stdout)
+    assert len(tips) == 2
+    exported = wattpool("export", "figures/ledger", "--out", "ledger.jsonl", cwd=tmp_path)
+    assert "are in ledger.jsonl" in exported.stdout, exported.stderr
+    again = wattpool("verify", "ledger.jsonl", *" ".join(tips).split(), cwd=tmp_path)
+    assert again.stdout == checked.stdout
+    longer = wattpool("verify", "ledger.jsonl", "--tip", f"ledger=9999:{'0' * 64}", cwd=tmp_path)
+    assert (longer.returncode, "(tip)" in longer.stderr) == (1, True)
+
+
+def test_export_refuses_what_is_no_ledger_and_no_place_to_write(tmp_path: Path) -> None:
+    done = wattpool("export", tmp_path, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is not a ledger" in done.stderr
+    done = wattpool("verify", "nowhere.jsonl", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
 
 
 def test_a_longer_interval_is_split_and_the_report_says_so(tmp_path: Path, homes: Path) -> None:
@@ -132,6 +149,9 @@ def test_verify_refuses_what_is_no_network_and_no_hash(tmp_path: Path) -> None:
     pinned = wattpool("verify", "anything", "--genesis", "contract=abc", cwd=tmp_path)
     assert (pinned.returncode, pinned.stdout) == (2, "")
     assert "'contract=abc' is not CHANNEL=HASH" in pinned.stderr
+    tip = wattpool("verify", "anything", "--tip", f"contract={'0' * 64}", cwd=tmp_path)
+    assert (tip.returncode, tip.stdout) == (2, "")
+    assert "is not CHANNEL=BLOCKS:HASH" in tip.stderr
 
 
 def test_verify_refuses_what_is_no_ledger(tmp_path: Path) -> None:

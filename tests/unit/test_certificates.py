@@ -112,6 +112,14 @@ def test_another_organisations_certificate_is_refused(authority: Authority) -> N
         member(stranger.pem, authority)
 
 
+def test_a_root_on_a_curve_that_nobody_knows_is_refused(authority: Authority) -> None:
+    p256, unknown = bytes.fromhex("2a8648ce3d030107"), bytes.fromhex("2a8648ce3d030207")
+    root = x509.load_der_x509_certificate(authority.root.certificate.public_bytes(Encoding.DER).replace(p256, unknown))
+    pem = authority.enrol("anne", role=Role.CLIENT).pem
+    with pytest.raises(CertificateRefused):
+        certificates.read_member(pem, msp_id=DSO, root=root)
+
+
 def test_a_root_of_the_same_name_is_not_the_root(authority: Authority) -> None:
     impostor = Authority.create(DSO, now_utc=NOW_UTC).enrol("anne", role=Role.CLIENT)
     with pytest.raises(CertificateRefused, match="not signed by the root"):

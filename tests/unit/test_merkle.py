@@ -1,3 +1,4 @@
+import random
 from hashlib import sha256
 from pathlib import Path
 
@@ -119,3 +120,19 @@ def test_a_frontier_grows_to_the_root_of_all_leaves(before: int, size: int) -> N
 def test_a_frontier_of_another_shape_is_refused(size: int, peaks: tuple[bytes, ...]) -> None:
     with pytest.raises(ValueError, match="peak"):
         merkle.Frontier(size=size, peaks=peaks)
+
+
+def test_ten_thousand_changed_paths_lead_elsewhere_and_every_untouched_one_to_the_root() -> None:
+    chosen = random.Random(1)  # noqa: S311 -- repeatable
+    for size in (1, 2, 3, 10, 500):
+        leaves = [chosen.randbytes(32) for _ in range(size)]
+        root = merkle.root(leaves)
+        paths = [merkle.inclusion_path(leaves, index) for index in range(size)]
+        for _ in range(2_000):
+            index = chosen.randrange(size)
+            path = paths[index]
+            assert merkle.root_of_path(leaves[index], index=index, size=size, path=path) == root
+            mutated = bytearray(leaves[index] + b"".join(path))
+            mutated[chosen.randrange(len(mutated))] ^= 1 << chosen.randrange(8)
+            leaf, *siblings = [bytes(mutated[start : start + 32]) for start in range(0, len(mutated), 32)]
+            assert merkle.root_of_path(leaf, index=index, size=size, path=siblings) != root

@@ -1,5 +1,6 @@
 import base64
 import json
+import random
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,20 @@ def test_any_changed_character_is_refused() -> None:
                     assert not ocmf.read(changed).is_signed_by(PUBLIC_KEY), changed
                 except MalformedRecord:
                     continue
+
+
+def test_ten_thousand_changed_records_are_refused_and_every_untouched_one_is_not() -> None:
+    chosen = random.Random(1)  # noqa: S311 -- repeatable
+    for number in range(1, 11):
+        text = ocmf.write(replace(FIRST, number=number, import_wh=chosen.randrange(10**6)), KEY)
+        assert ocmf.read(text).is_signed_by(PUBLIC_KEY)
+        for _ in range(1_000):
+            mutated = bytearray(text.encode())
+            mutated[chosen.randrange(len(mutated))] ^= 1 << chosen.randrange(7)
+            try:
+                assert not ocmf.read(mutated.decode()).is_signed_by(PUBLIC_KEY), mutated
+            except MalformedRecord:
+                continue
 
 
 def test_any_lost_or_doubled_character_is_refused() -> None:

@@ -1,3 +1,5 @@
+import random
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -433,6 +435,89 @@ def test_a_purged_value_that_was_put_back_is_named(tampered: Tampered) -> None:
     row = ("ledger", "meter_data", write.key_hash, PRIVATE, 0, b"secret", b"s")
     tampered.sql("INSERT INTO private_data VALUES (?, ?, ?, ?, ?, ?, ?)", *row)
     assert violation(tampered).what is K.PRIVATE_STATE
+
+
+TABLES = (
+    "meta",
+    "certificates",
+    "blocks",
+    "transactions",
+    "state",
+    "policies",
+    "history",
+    "private_state",
+    "private_data",
+)
+
+
+def changed(value: str | bytes | int, place: int, bit: int) -> str | bytes | int:
+    """Return what lies in the file when one bit of a stored value has changed; an unreadable text is kept as bytes."""
+    if isinstance(value, int):
+        return value ^ 1 << bit % 7
+    data = bytearray(value.encode() if isinstance(value, str) else value)
+    data[place % len(data)] ^= 1 << bit
+    if isinstance(value, bytes):
+        return bytes(data)
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return bytes(data)
+
+
+def test_the_tables_below_are_all_there_are(tampered: Tampered) -> None:
+    assert sorted(name for (name,) in tampered.sql("SELECT name FROM sqlite_schema WHERE type = 'table'")) == sorted(
+        TABLES
+    )
+
+
+@pytest.mark.parametrize("count", [1, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+def test_a_changed_byte_in_any_column_of_any_table_is_named(tampered: Tampered, table: str, count: int) -> None:
+    """In some rows; with `long` in all of them, and in many places of each value."""
+    chosen = random.Random(table)  # noqa: S311 -- repeatable
+    columns = [(name, bool(key)) for _, name, _, _, _, key in tampered.sql(f"PRAGMA table_info({table})")]
+    keys = [name for name, is_key in columns if is_key]
+    rows = tampered.sql(f"SELECT {', '.join([*keys, *(name for name, _ in columns)])} FROM {table}")  # noqa: S608
+    for column, (name, _) in enumerate(columns):
+        for row in rows if count > 1 else chosen.sample(rows, min(3, len(rows))):
+            where, value = row[: len(keys)], row[len(keys) + column]
+            for _ in range(count):
+                new = changed(value, chosen.randrange(1 << 30), chosen.randrange(8))
+                condition = " AND ".join(f"{key} = ?" for key in keys)
+                try:
+                    tampered.sql("BEGIN")
+                    tampered.sql(f"UPDATE {table} SET {name} = ? WHERE {condition}", new, *where)  # noqa: S608
+                    tampered.sql("COMMIT")
+                except sqlite3.IntegrityError:
+                    # Another row has that key.
+                    tampered.sql("ROLLBACK")
+                    continue
+                assert check(tampered).violation is not None, (name, where, new)
+                restored = [new if key == name else one for key, one in zip(keys, where, strict=True)]
+                tampered.sql(f"UPDATE {table} SET {name} = ? WHERE {condition}", value, *restored)  # noqa: S608
+    assert check(tampered).violation is None
+
+
+@pytest.mark.parametrize("channel", ["contract", "ledger"])
+def test_a_chain_that_lost_its_last_block_everywhere_holds_until_one_knows_its_tip(
+    tmp_path: Path, channel: str
+) -> None:
+    with EmbeddedLedger.create(
+        tmp_path / "street", community="street", chaincodes=CHAINCODES, clock=lambda: NOON_UTC
+    ) as ledger:
+        submit(ledger, ["put", "a", "1"], channel=channel)
+        before = Tampered(tmp_path / "street", tmp_path / "before")
+        submit(ledger, ["put", "a", "2"], channel=channel)
+        tip = ledger.tip(channel)
+    tips = {channel: (tip.blocks, tip.tip_hash)}
+    assert verify(tmp_path / "street", chaincodes=CHAINCODES, tips=tips).violation is None
+    assert check(before).violation is None
+    for other in (tips, {"other": (1, tip.tip_hash)}, {channel: (1, tip.tip_hash)}):
+        found = verify(before.directory, chaincodes=CHAINCODES, tips=other).violation
+        assert found is not None
+        assert (found.what, [found.channel]) == (K.TIP, list(other))
+    before.close()
 
 
 @pytest.mark.parametrize("start", [100, 5_000])

@@ -110,6 +110,17 @@ def test_a_chain_of_valid_and_rightly_invalid_transactions_holds(stage: Stage) -
     assert (report.channels["ledger"].transactions, report.channels["ledger"].system) == (8, 2)
 
 
+def test_a_chain_that_lost_its_last_block_holds_until_one_knows_its_tip(stage: Stage) -> None:
+    stage.chain.add(stage.put())
+    tip = check(stage).channels["ledger"]
+    assert tip.tip_hash is not None
+    tips = {"ledger": (tip.blocks, tip.tip_hash)}
+    assert verify(Blocks(stage.chain.blocks), chaincodes=CHAINCODE, tips=tips).violation is None
+    found = verify(Blocks(stage.chain.blocks[:-1]), chaincodes=CHAINCODE, tips=tips).violation
+    assert found is not None
+    assert found.what is ViolationKind.TIP
+
+
 def marked_valid(**parts: object) -> Callable[[Stage], None]:
     """Return a tampering: one call like this is marked as valid."""
     return lambda stage: stage.chain.add(stage.put(**parts))  # type: ignore[arg-type]

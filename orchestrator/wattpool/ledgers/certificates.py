@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
@@ -25,6 +25,17 @@ ATTRIBUTES_OID = x509.ObjectIdentifier("1.2.3.4.5.6.7.8.1")
 DAY_S = 86_400
 ROOT_LIFETIME_S = 20 * 365 * DAY_S
 ENROLLED_LIFETIME_S = 365 * DAY_S
+# What the library raises for certificates that are none, or none of ours.
+_UNREADABLE = (
+    IndexError,
+    TypeError,
+    UnsupportedAlgorithm,
+    ValueError,
+    x509.DuplicateExtension,
+    x509.ExtensionNotFound,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 class Role(StrEnum):
@@ -194,7 +205,7 @@ def read_member(pem: bytes, *, msp_id: str, root: x509.Certificate) -> Member:
         stated = read_attributes(certificate)
     except InvalidSignature as error:
         raise CertificateRefused(f"the certificate is not signed by the root of {msp_id}") from error
-    except (ValueError, TypeError, IndexError, x509.ExtensionNotFound, x509.InvalidVersion) as error:
+    except _UNREADABLE as error:
         raise CertificateRefused(f"not a certificate of a member of {msp_id}: {error}") from error
     if constraints.ca or not usage.digital_signature:
         raise CertificateRefused("the certificate is not one that signs transactions")

@@ -1,9 +1,10 @@
 """The SQLite file of a ledger, read and never written, as it was at one moment."""
 
 import sqlite3
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from wattpool.ledgers.block import Version
 from wattpool.ledgers.port import ForeignLedger
@@ -26,22 +27,35 @@ class TransactionRow(NamedTuple):
 
 
 class LedgerFile:
-    """All that is read from a ledger's directory.
+    """All that a check reads.
 
-    Raises:
-        ForeignLedger: if there is no ledger in it, or it may not be read.
+    Attributes:
+        has_state: whether there are tables of what can be computed from the chains.
+        has_openings: whether private values are there; without them, what needs one cannot be run again.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, *, has_state: bool = True, has_openings: bool = True) -> None:
+        self.has_state = has_state
+        self.has_openings = has_openings
+        self._connection = connection
+        self._execute = connection.execute
+
+    @classmethod
+    def open(cls, directory: Path) -> Self:
+        """Open the file in a ledger's directory.
+
+        Raises:
+            ForeignLedger: if there is no ledger in it, or it may not be read.
+        """
         path = directory / FILE_NAME
         if not path.is_file():
             raise ForeignLedger(f"{directory} is not a ledger")
         try:
-            self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+            connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
         except sqlite3.OperationalError as error:
             raise ForeignLedger(f"{path} cannot be opened: {error}") from error
-        self._execute = self._connection.execute
-        self._execute("BEGIN DEFERRED")
+        connection.execute("BEGIN DEFERRED")
+        return cls(connection)
 
     def close(self) -> None:
         self._connection.close()
@@ -120,6 +134,24 @@ class LedgerFile:
             (channel, *place, *version),
         ).fetchone()
         return row
+
+    def openings(self, channel: str, number: int) -> Iterator[dict[str, Any]]:
+        """Yield the private values that a block's transactions wrote and that are still kept, as an export has them."""
+        rows = self._execute(
+            "SELECT position, collection, key_hash, CAST(key AS BLOB), CAST(value AS BLOB) FROM private_data"
+            " WHERE channel = ? AND block = ? ORDER BY position, collection, key_hash",
+            (channel, number),
+        )
+        for position, collection, key_hash, key, value in rows:
+            yield {
+                "block": number,
+                "channel": channel,
+                "collection": collection,
+                "key": key.decode(),
+                "key_hash": key_hash,
+                "position": position,
+                "value": b64encode(value).decode(),
+            }
 
     # What can be computed from the chains
 

@@ -1,6 +1,6 @@
 """What a check of a ledger says: how far each chain goes, and the first violation."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -33,6 +33,8 @@ class ViolationKind(StrEnum):
     POLICIES = "policies"  # nor that of the keys' own policies
     HISTORY = "history"  # nor the history
     PRIVATE_STATE = "private_state"  # nor the tables of private data
+    CHECKPOINT = "checkpoint"  # a checkpoint is not what the blocks hash to
+    TIP = "tip"  # a block that is known to have been there is missing, or another one
     COMMIT_HASH = "commit_hash"  # a peer committed something else than the blocks give
     FORK = "fork"  # two organisations' peers have different blocks of the same number
 
@@ -122,3 +124,24 @@ def require_pinned(pinned: Mapping[str, str], found: Mapping[str, str]) -> None:
         if found.get(channel) != expected:
             detail = f"the chain starts from {found.get(channel)}; {expected} was expected"
             raise Violated(Violation(what=ViolationKind.GENESIS, channel=channel, detail=detail))
+
+
+def require_tips(tips: Mapping[str, tuple[int, str]], hashes: Mapping[str, Sequence[bytes]]) -> None:
+    """Check that chains have the blocks that they are known to have had.
+
+    Args:
+        tips: by channel, a number of blocks, and the hash of the last of them.
+        hashes: by channel, those of all blocks.
+
+    Raises:
+        Violated: tip; a chain is shorter, or has another block there.
+    """
+    for channel, (blocks, expected) in tips.items():
+        found = hashes.get(channel, ())
+        if len(found) < blocks:
+            detail = f"there are {len(found)} blocks; {blocks} were expected"
+        elif found[blocks - 1].hex() != expected:
+            detail = f"the hash of block {blocks - 1} is {found[blocks - 1].hex()}; {expected} was expected"
+        else:
+            continue
+        raise Violated(Violation(what=ViolationKind.TIP, channel=channel, detail=detail))

@@ -16,7 +16,9 @@ from cryptography import x509
 from wattpool.ledgers import block
 from wattpool.ledgers.block import FORMAT_VERSION, Code, Genesis, Installed, Malformed, Response, Transaction, Version
 from wattpool.ledgers.certificates import CertificateRefused, Member, read_member
+from wattpool.verify.checkpoints import Checkpoints
 from wattpool.verify.execution import Execution, Misused, Purged, Transient, Unprotected, difference, hash_key
+from wattpool.verify.export import read_export
 from wattpool.verify.file import LedgerFile, TransactionRow
 from wattpool.verify.laws import Laws
 from wattpool.verify.report import (
@@ -27,6 +29,7 @@ from wattpool.verify.report import (
     Violation,
     ViolationKind,
     require_pinned,
+    require_tips,
 )
 from wattpool.verify.state import Place, State, StateAt, View
 from wattpool.verify.tables import require_tables
@@ -43,31 +46,37 @@ CHAINCODES: Mapping[str, Chaincode] = {contract.CHANNEL: contract.CONTRACT, ledg
 
 
 def verify(
-    directory: Path,
+    place: Path,
     *,
     chaincodes: Mapping[str, Chaincode] = CHAINCODES,
     genesis: Mapping[str, str] | None = None,
+    tips: Mapping[str, tuple[int, str]] | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Check the ledger in `directory`, which may be open for writing, as it is now.
+    """Check a ledger, which may be open for writing, as it is now, or an export of one.
 
     Args:
-        directory: of an embedded ledger; nothing is written there.
+        place: directory of an embedded ledger, where nothing is written, or file of an export.
         chaincodes: by channel; the laws of tokens and energy are those of Wattpool's own, and hold for these alone.
         genesis: by channel, the hash that it must start from; all channels of a ledger start from one genesis.
+        tips: by channel, the number of blocks that it must have, and the hash of the last of them; it may have more.
         progress: told of every transaction.
 
     Returns:
         What holds, and the first violation.
 
     Raises:
-        ForeignLedger: if there is no ledger in the directory.
+        ForeignLedger: if there is no ledger in the directory, or the file cannot be read.
     """
-    file = LedgerFile(directory)
+    try:
+        file = read_export(place) if place.is_file() else LedgerFile.open(place)
+    except Broken as error:
+        return Report(channels={}, violation=Violation(what=error.what, detail=error.detail))
     verifier = _Verifier(file, chaincodes, genesis or {}, progress)
     violation = None
     try:
         verifier.run()
+        require_tips(tips or {}, verifier.hashes)
     except Violated as error:
         violation = error.violation
     except Broken as error:
@@ -88,8 +97,8 @@ class _Chain:
         installed: name and policy of its chaincode, as the genesis has them.
         chaincode: its contract.
         genesis_hash: of the genesis.
-        tip_hash: of the last block, or of the genesis.
         laws: those of the ledger chain.
+        hashes: of all blocks.
         ids: of all transactions.
         times: of the proposals, by block and position.
     """
@@ -98,15 +107,23 @@ class _Chain:
     installed: Installed
     chaincode: Chaincode
     genesis_hash: str
-    tip_hash: str
     state: State[Policy]
     laws: Laws | None
+    hashes: list[bytes] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)
     times: list[list[int]] = field(default_factory=list)
-    height: int = 0
     transactions: int = 0
     unrepeatable: int = 0
     is_busy: bool = False
+
+    @property
+    def height(self) -> int:
+        return len(self.hashes)
+
+    @property
+    def tip_hash(self) -> str:
+        """The hash of the last block, or of the genesis."""
+        return self.hashes[-1].hex() if self.hashes else self.genesis_hash
 
     def report(self) -> ChannelReport:
         return ChannelReport(
@@ -148,6 +165,12 @@ class _Verifier:
         self._total = 0
         self._done = 0
         self._purges: dict[str, dict[Place, Version]] = {}
+        self._checkpoints = Checkpoints()
+
+    @property
+    def hashes(self) -> dict[str, list[bytes]]:
+        """By channel, the hashes of the blocks that hold."""
+        return {channel: chain.hashes for channel, chain in self.chains.items()}
 
     def run(self) -> None:
         """Check everything.
@@ -168,6 +191,7 @@ class _Verifier:
             self.chains[channel] = self._new_chain(channel, installed, genesis)
         for channel, chain in self.chains.items():
             self._advance(chain, self._heights.get(channel, 0))
+        self._checkpoints.require(self.hashes)
         require_tables(self._file, {channel: chain.state for channel, chain in self.chains.items()})
 
     def _read_genesis(self) -> Genesis:
@@ -202,7 +226,6 @@ class _Verifier:
             installed=installed,
             chaincode=chaincode,
             genesis_hash=genesis.hash,
-            tip_hash=genesis.hash,
             state=state,
             laws=Laws(state, private) if is_ledger else None,
         )
@@ -255,9 +278,8 @@ class _Verifier:
             self._done += 1
             if self._progress is not None:
                 self._progress(self._done, self._total)
-        chain.height += 1
         chain.transactions += len(rows)
-        chain.tip_hash = codec.content_id(header.data)
+        chain.hashes.append(sha256(header.data).digest())
 
     def _read_header(self, chain: _Chain) -> _Header:
         data = self._file.header(chain.channel, chain.height)
@@ -307,6 +329,8 @@ class _Verifier:
         chain.state.apply(version, response)
         if chain.laws is not None:
             chain.laws.check(response.writes, before=before, argument=transaction.proposal.argument)
+        if (chain.channel, chain.installed.name) == (contract.CHANNEL, contract.CONTRACT.name):
+            self._checkpoints.follow(version, transaction.id, response.writes)
 
     def _repeat(self, chain: _Chain, version: Version, transaction: Transaction) -> Response:
         """Run the contract again.
@@ -387,7 +411,7 @@ class _Verifier:
             place = (write.collection, write.key_hash)
             row = self._file.private_value(channel, place, version)
             if row is None:
-                if self._last_purge(channel, place) <= version:
+                if self._file.has_openings and self._last_purge(channel, place) <= version:
                     raise Broken(
                         ViolationKind.PRIVATE_DATA, f"the private value of key hash {write.key_hash} is missing"
                     )
@@ -418,7 +442,7 @@ def _read_members(file: LedgerFile, genesis: Genesis) -> dict[str, Member]:
     for msp_id, root_pem in genesis.organisations.items():
         try:
             roots[msp_id] = x509.load_pem_x509_certificate(root_pem.encode())
-        except ValueError as error:
+        except (ValueError, x509.InvalidVersion) as error:
             raise Broken(ViolationKind.GENESIS, f"the root certificate of {msp_id} cannot be read: {error}") from error
     members = {}
     for stated, msp_id, pem in file.certificates():

@@ -26,6 +26,7 @@ from typing import Any
 
 from wattpool.ledgers.block import Version
 from wattpool.ledgers.port import ForeignLedger
+from wattpool.verify.checkpoints import Checkpoints
 from wattpool.verify.execution import Execution, Purged, Unprotected, hash_key
 from wattpool.verify.fabric import blocks, ranges
 from wattpool.verify.fabric.blocks import CONFIG, Block, Called, Effect, Envelope, Undecodable
@@ -44,6 +45,7 @@ from wattpool.verify.report import (
     Violation,
     ViolationKind,
     require_pinned,
+    require_tips,
 )
 from wattpool.verify.state import Place
 from wattpool.verify.validation import TIME_WINDOW_S
@@ -64,6 +66,7 @@ def verify(
     *,
     chaincodes: Mapping[str, Chaincode],
     genesis: Mapping[str, str] | None = None,
+    tips: Mapping[str, tuple[int, str]] | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Check the channels of a Fabric network as they are now.
@@ -72,6 +75,7 @@ def verify(
         source: has the blocks.
         chaincodes: by channel, those that others query first.
         genesis: by channel, the hash (lower-case hex) that its genesis block must have; others start from any.
+        tips: by channel, the number of blocks that it must have, and the hash of the last of them; it may have more.
         progress: told of every block.
 
     Returns:
@@ -84,6 +88,7 @@ def verify(
     violation = None
     try:
         verifier.run()
+        require_tips(tips or {}, verifier.hashes)
     except Violated as error:
         violation = error.violation
     return Report(channels={name: chain.report() for name, chain in verifier.chains.items()}, violation=violation)
@@ -192,6 +197,12 @@ class _Verifier:
         self._heights: dict[str, int] = {}
         # Checked to their end, by the names of their chaincodes.
         self._whole: dict[str, _Chain] = {}
+        self._checkpoints = Checkpoints()
+
+    @property
+    def hashes(self) -> dict[str, list[bytes]]:
+        """By channel, the hashes of the blocks that hold."""
+        return {channel: chain.hashes for channel, chain in self.chains.items()}
 
     def run(self) -> None:
         """Check everything.
@@ -212,6 +223,7 @@ class _Verifier:
             with _located(chain, None):
                 self._require_end(chain)
             self._whole[chain.chaincode.name] = chain
+        self._checkpoints.require(self.hashes)
 
     def _require_end(self, chain: _Chain) -> None:
         """Check that no block and no private value is missing, and that the other peers have the same."""
@@ -336,6 +348,8 @@ class _Verifier:
         chain.keep_private(own, came, envelope.id)
         if chain.laws is not None and call.chaincode == chain.chaincode.name:
             chain.laws.check(own.writes, before=before, argument=call.arguments[1])
+        if chain.channel == contract.CHANNEL and call.chaincode == contract.CONTRACT.name:
+            self._checkpoints.follow(version, envelope.id, own.writes)
 
     def _repeat(
         self,
