@@ -19,6 +19,8 @@ from rich.table import Table
 from wattpool.bad_input import BadInput
 from wattpool.ledgers.port import Ledger, LedgerError
 from wattpool.receipts.cli import check_command, receipt_command, roots_command
+from wattpool.report.cli import bill_command, report_command
+from wattpool.report.files import write_bills, write_report
 from wattpool.simulation.clock import SimulatedClock
 from wattpool.simulation.community import plan_for
 from wattpool.simulation.engine import CHAINCODES, Simulation, clock_for, open_ledger
@@ -31,7 +33,7 @@ from wattpool.simulation.profiles import (
     select,
     to_periods,
 )
-from wattpool.simulation.report import summarise
+from wattpool.simulation.report import edition_of, summarise
 from wattpool.simulation.scenario import Scenario
 from wattpool.verify import Report
 from wattpool.verify import verify as verify_ledger
@@ -87,8 +89,12 @@ def simulate(  # noqa: PLR0913, PLR0917 -- the options of one command
         _run(simulation)
         summary = summarise(simulation)
         summary["ledger"] = {channel: asdict(opened.tip(channel)) for channel in CHAINCODES}
+        edition = edition_of(simulation)
     summary["wall_s"] = round(time.monotonic() - started)
     out.mkdir(parents=True, exist_ok=True)
+    bills = edition.bills()
+    write_report(edition, bills, out / "report.html")
+    write_bills(edition, bills, out / "bills")
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     _print_summary(scenario, summary, out)
 
@@ -137,6 +143,8 @@ def export(
 app.command("roots")(roots_command)
 app.command("receipt")(receipt_command)
 app.command("check")(check_command)
+app.command("report")(report_command)
+app.command("bill")(bill_command)
 
 
 @app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -315,7 +323,8 @@ def _closing_lines(scenario: Scenario, summary: dict[str, Any], out: Path) -> It
         f"trades over {summary['periods']} periods; {_tokens(summary['saving_ut'])} tokens saved, "
         f"{_tokens(summary['fees_ut'])} tokens of network fees"
     )
-    yield f"{summary['wall_s']} s; figures in {out / 'summary.json'}"
+    yield f"{summary['wall_s']} s; figures in {out / 'summary.json'} and {out / 'report.html'}"
+    yield f"bills in {out / 'bills'}"
     tips = (f"--tip {channel}={one['blocks']}:{one['tip_hash']}" for channel, one in summary["ledger"].items())
     yield f"whoever keeps this notices if blocks are taken away: wattpool verify {' '.join(tips)}"
 

@@ -122,6 +122,12 @@ def test_the_same_seed_gives_the_same_figures_and_world_state(tmp_path: Path, me
     assert world_state(tmp_path / "other") != world_state(tmp_path / "first")
 
 
+def test_the_time_zone_of_a_report_is_no_part_of_a_run() -> None:
+    chosen = scenario()
+    assert replace(chosen, plan=replace(chosen.plan, zone="Europe/Berlin")).community == chosen.community
+    assert replace(chosen, plan=replace(chosen.plan, purse_target_ut=1)).community != chosen.community
+
+
 def test_with_perfect_forecasts_all_that_was_agreed_is_delivered(tmp_path: Path) -> None:
     summary = run(scenario(forecast="perfect"), tmp_path / "ledger")
     assert summary["traded_wh"] == summary["agreed_wh"] > 0

@@ -97,6 +97,8 @@ def test_no_query_can_write(chaincode: Chaincode) -> None:
     community.pick_offer("bob", offer)
     arguments = {
         "checkpoint": {"number": 0},
+        "cleared_page": {"period": FIRST.start_utc, "page": 0},
+        "orders": {"period": FIRST.start_utc},
         "reading": {"period": FIRST.start_utc, "record": community.statement("ann")["record"]},
         "sealed_by": {"period": FIRST.start_utc},
         "party": {"party": identity_of("ann's owner")},

@@ -139,6 +139,10 @@ REFUSED: list[tuple[str, dict[str, Any], StrEnum]] = [
     ("activate", {"period": START, "page": 0}, CallRefusal.ARGUMENT_MALFORMED),
     ("activate", {"period": FIRST.next.start_utc}, LedgerRefusal.PERIOD_UNKNOWN),
     ("activate", {"period": START}, LedgerRefusal.PAGE_MISSING),
+    ("cleared_page", {"period": START, "page": "0"}, CallRefusal.ARGUMENT_MALFORMED),
+    ("cleared_page", {"period": START, "page": 1}, LedgerRefusal.PAGE_MISSING),
+    ("orders", {"period": START, "page": 0}, CallRefusal.ARGUMENT_MALFORMED),
+    ("orders", {"period": FIRST.next.start_utc}, LedgerRefusal.PERIOD_UNKNOWN),
 ]
 
 
@@ -167,3 +171,29 @@ def test_a_used_counter_is_not_used_in_a_later_period() -> None:
     community.meters["ann"].counter = 0
     summary = community.ingest([community.request("ann", 500, period=FIRST.next)], period=FIRST.next)
     assert summary["refused"] == [[0, "replayed"]]
+
+
+def test_a_cleared_page_shows_how_each_pair_negotiated() -> None:
+    # Ann asks 60,000 + 30,000; Bob bids 80,000 less his fee and beta, and gets it; Cy and Dee do not come together.
+    community = Community(HOMES[:4], rules={"mechanism": "pool", "alpha_ut_per_kwh": 30_000})
+    community.open()
+    wishes = [("ann", 500, 60_000), ("bob", -300, 80_000), ("cy", -200, 85_000), ("dee", 100, 74_500)]
+    community.ingest([community.request(name, wish, limit=limit) for name, wish, limit in wishes])
+    community.fix()
+    assert community.ledger("cleared_page", period=START, page=0) == [
+        ["feeder", 1, 0, 300, 69_000, 90_000, 69_000, "countered"],
+        ["feeder", 2, 3, 0, 74_000, 104_500, 74_000, "rejected"],
+        ["community", 2, 0, 200, 64_000, 90_000, 64_000, "countered"],
+    ]
+    assert community.ledger("orders", period=START) == {
+        "orders": [[0, 1, 500, 60_000], [1, 1, -300, 80_000], [2, 1, -200, 85_000], [3, 1, 100, 74_500]],
+        "roster": 1,
+    }
+
+
+def test_orders_are_told_once_the_gate_has_closed_and_are_none_if_it_never_did() -> None:
+    community = Community(HOMES[:1])
+    community.open()
+    assert community.refusal("ledger", "orders", period=START) is LedgerRefusal.TOO_EARLY
+    community.abort()
+    assert community.ledger("orders", period=START) == {"orders": [], "roster": 1}

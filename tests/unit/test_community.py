@@ -65,6 +65,7 @@ def test_a_file_changes_what_it_names_and_nothing_else(toml_file: Path) -> None:
         fee_feeder_ut_per_kwh = 10_000
         purse_target_ut = 5_000_000
         line_limit_w = 9_000
+        zone = "Europe/Berlin"
 
         [tariffs.standard]
         feed_in_ut_per_kwh = 0
@@ -110,6 +111,7 @@ def test_a_file_changes_what_it_names_and_nothing_else(toml_file: Path) -> None:
         firm_decline_below_ppm=500_000,
         firm_shortfall_ut_per_kwh=100_000,
         purse_target_ut=5_000_000,
+        zone="Europe/Berlin",
     )
 
 
@@ -126,6 +128,10 @@ def test_a_file_changes_what_it_names_and_nothing_else(toml_file: Path) -> None:
         ("firm_tolerance_ppm = 1_000_001\n", 1, "firm_tolerance_ppm is '1000001'; a share from 0 to"),
         ("purse_target_ut = -1\n", 1, "purse_target_ut is '-1'; a number of micro-tokens"),
         ("line_limit_w = 0\n", 1, "line_limit_w is '0'; a power from 1 to"),
+        ('zone = "Atlantis"\n', 1, "zone is 'Atlantis'; a time zone such as Europe/Berlin was expected"),
+        ('zone = "../passwd"\n', 1, "zone is '../passwd'"),
+        ('zone = "America"\n', 1, "zone is 'America'"),
+        ("zone = 1\n", 1, "zone is '1'"),
         ('community = "main street"\n', 1, "community is 'main street'; a name of 1 to 64"),
         ('\nmechanism = "barter"\n', 2, "mechanism is 'barter'; one of pool, uniform was expected"),
         ("feeders = []\n", 1, "feeders is '[]'; a list of names"),

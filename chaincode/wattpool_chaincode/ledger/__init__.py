@@ -2,7 +2,7 @@
 
 from wattpool_chaincode.batch import batch_of
 from wattpool_chaincode.chaincode import Chaincode
-from wattpool_chaincode.ledger.clearing import activate, clear_page
+from wattpool_chaincode.ledger.clearing import activate, clear_page, cleared_page, orders
 from wattpool_chaincode.ledger.delivery import curtail
 from wattpool_chaincode.ledger.gate import close_gate
 from wattpool_chaincode.ledger.offers import (
@@ -73,9 +73,11 @@ LEDGER = Chaincode(
         "settle": settle_page,
     },
     queries={
+        "cleared_page": cleared_page,
         "last_period": last_period,
         "list_offers": list_offers,
         "offer": offer,
+        "orders": orders,
         "period": period_state,
         "proof_of_delivery": proof_of_delivery,
         "purse": purse,

@@ -122,6 +122,38 @@ def activate(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
     return deal
 
 
+def orders(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
+    """Return the private book of a period whose gate has closed, and the roster version that its slots stand in.
+
+    Each of the `orders` is slot, counter, balance in Wh (positive to sell) and limit in ut/kWh.
+
+    Raises:
+        Refused: argument_malformed, period_unknown, too_early.
+    """
+    (start_utc,) = fields.read(argument, period=fields.COUNT)
+    state = read_period(context, start_utc)
+    if not is_past(state, Phase.OPEN):
+        raise Refused(LedgerRefusal.TOO_EARLY, "the gate has not closed")
+    gate = read_gate(context, start_utc)
+    book = _read_book(context, start_utc, gate["book"]) if gate else []
+    return {"orders": book, "roster": state.roster.version}
+
+
+def cleared_page(context: Context, argument: dict[str, Any]) -> Any:
+    """Return the matches of a cleared page, those that were rejected among them, whether or not they are in force.
+
+    Each is level, buyer, seller, energy in Wh, price, price asked and price bid in ut/kWh, and outcome.
+
+    Raises:
+        Refused: argument_malformed, page_missing.
+    """
+    start_utc, page = fields.read(argument, period=fields.COUNT, page=fields.COUNT)
+    stored = context.get(key("cleared", start_utc, page))
+    if stored is None:
+        raise Refused(LedgerRefusal.PAGE_MISSING, f"page {page} is not cleared")
+    return codec.load(stored)["matches"]
+
+
 def read_deal(context: Context, start_utc: int) -> dict[str, Any]:
     """Return what was agreed in all; `aborted` gives the reason if the market was given up."""
     stored = context.get(key("deal", start_utc))

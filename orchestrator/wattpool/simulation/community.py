@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from wattpool.bad_input import BadInput, listed
+from wattpool.report.local_time import is_zone
 from wattpool_chaincode import fields
 from wattpool_chaincode.contract.connection import POWER
 from wattpool_chaincode.contract.rules import PRICE, SHARE, Tariff
@@ -43,6 +44,7 @@ DEFAULTS: dict[str, Any] = {
     "purse_target_ut": 20_000_000,
     "generation_cost_ut_per_kwh": 60_000,
     "line_limit_w": 17_000,
+    "zone": "UTC",
     "tariffs": {},
     "homes": {},
 }
@@ -60,6 +62,7 @@ TOKENS = fields.Check(
     f"a number of micro-tokens from 0 to {fields.MAX_UT}",
     lambda value: type(value) is int and 0 <= value <= fields.MAX_UT,
 )
+ZONE = fields.Check("a time zone such as Europe/Berlin", lambda value: isinstance(value, str) and is_zone(value))
 COMMUNITY_CHECKS = {
     "community": fields.NAME,
     "meter_model": fields.NAME,
@@ -76,6 +79,7 @@ COMMUNITY_CHECKS = {
     "purse_target_ut": TOKENS,
     "generation_cost_ut_per_kwh": PRICE,
     "line_limit_w": POWER,
+    "zone": ZONE,
     "tariffs": TABLE,
     "homes": TABLE,
 }
@@ -119,6 +123,7 @@ class CommunityPlan:
         firm_decline_below_ppm: a firm offer of which less than this share is delivered is declined whole.
         firm_shortfall_ut_per_kwh: what a shortfall beyond the tolerance costs at most.
         purse_target_ut: what each home's purse is filled up to at the start of a day; what is above is cashed.
+        zone: IANA name of the time zone that reports and bills are written in; the market itself knows UTC alone.
     """
 
     community: str
@@ -136,6 +141,7 @@ class CommunityPlan:
     firm_decline_below_ppm: int
     firm_shortfall_ut_per_kwh: int
     purse_target_ut: int
+    zone: str
 
 
 def plan_for(community_file: Path | None, households: Sequence[str]) -> CommunityPlan:
@@ -241,6 +247,7 @@ def _plan(file: _File, values: dict[str, Any], households: Sequence[str]) -> Com
         firm_decline_below_ppm=community["firm_decline_below_ppm"],
         firm_shortfall_ut_per_kwh=community["firm_shortfall_ut_per_kwh"],
         purse_target_ut=community["purse_target_ut"],
+        zone=community["zone"],
     )
 
 

@@ -3,11 +3,14 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from wattpool.report.figures import grid_bill_ut
+from wattpool.report.local_time import zone_of
+from wattpool.report.reading import LedgerReader, Terms
+from wattpool.report.rendering import Edition
 from wattpool.simulation.engine import Simulation
 from wattpool.simulation.homes import Home
 from wattpool_chaincode.organisations import AGGREGATOR
 from wattpool_chaincode.records.period import Period
-from wattpool_chaincode.records.units import amount_ut
 from wattpool_chaincode.roster import page_count
 from wattpool_meter.flows import Flows
 
@@ -60,9 +63,10 @@ class HouseholdFigures:
         self.paid_ut += statement["paid_ut"]
         self.fees_ut += statement["fees_ut"]
         self.earned_ut += statement["earned_ut"]
-        without = _grid_bill_ut(home, statement["import_wh"], statement["export_wh"])
+        terms = Terms(home.connection, home.tariff.retail_ut_per_kwh, home.tariff.feed_in_ut_per_kwh)
+        without = grid_bill_ut(terms, import_wh=statement["import_wh"], export_wh=statement["export_wh"])
         local = statement["paid_ut"] + statement["fees_ut"] - statement["earned_ut"]
-        self.saving_ut += without - local - _grid_bill_ut(home, grid_import_wh, grid_export_wh)
+        self.saving_ut += without - local - grid_bill_ut(terms, import_wh=grid_import_wh, export_wh=grid_export_wh)
 
 
 def summarise(simulation: Simulation) -> dict[str, Any]:
@@ -105,6 +109,21 @@ def summarise(simulation: Simulation) -> dict[str, Any]:
     return summary
 
 
+def edition_of(simulation: Simulation) -> Edition:
+    """Return what report and bills of a finished run are about, under the homes' names."""
+    slots = simulation.slots()
+    sources = {home.connection: home.source for home in simulation.homes}
+    zone = simulation.scenario.plan.zone
+    return Edition(
+        community=simulation.scenario.community,
+        periods=LedgerReader(simulation.contract, simulation.ledger).settled_periods(),
+        names={slots[home.connection]: home.name for home in simulation.homes},
+        own_use=lambda connection, period: sources[connection].flows(period).own_use_wh,
+        zone=zone_of(zone),
+        zone_name=zone,
+    )
+
+
 def _read_periods(simulation: Simulation) -> tuple[dict[str, HouseholdFigures], dict[str, int]]:
     by_connection = {home.connection: home for home in simulation.homes}
     households = {home.name: HouseholdFigures() for home in simulation.homes}
@@ -130,11 +149,6 @@ def _statements(simulation: Simulation, period: Period, page: int) -> list[dict[
         "statements", by=AGGREGATOR, period=period.start_utc, page=page
     )
     return statements
-
-
-def _grid_bill_ut(home: Home, import_wh: int, export_wh: int) -> int:
-    tariff = home.tariff
-    return amount_ut(import_wh, tariff.retail_ut_per_kwh) - amount_ut(export_wh, tariff.feed_in_ut_per_kwh)
 
 
 def _sum(households: list[HouseholdFigures]) -> HouseholdFigures:

@@ -52,7 +52,8 @@ class Scenario:
     @cached_property
     def community(self) -> str:
         """The community's name on the ledger: the plan's, and a digest of all that the run starts from."""
-        plan = {item.name: getattr(self.plan, item.name) for item in fields(self.plan)}
+        # The same ledger may be reported on in any time zone.
+        plan = {item.name: getattr(self.plan, item.name) for item in fields(self.plan) if item.name != "zone"}
         whole = {
             **plan,
             "homes": {name: asdict(home) for name, home in self.plan.homes.items()},

@@ -1,0 +1,89 @@
+"""`wattpool report` and `wattpool bill`: pages from a ledger alone, in which members go by their pseudonyms."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wattpool.bad_input import BadInput
+from wattpool.client import Chain
+from wattpool.ledgers.embedded import EmbeddedLedger
+from wattpool.report.files import write_bills, write_report
+from wattpool.report.local_time import DEFAULT, zone_of
+from wattpool.report.reading import LedgerReader, SettledPeriod
+from wattpool.report.rendering import Edition
+from wattpool.simulation.engine import CHAINCODES
+from wattpool.simulation.profiles import parse_utc
+from wattpool_chaincode.contract import CHANNEL as CONTRACT_CHANNEL
+from wattpool_chaincode.ledger import CHANNEL as LEDGER_CHANNEL
+from wattpool_chaincode.records.period import format_utc
+
+_NAME_DIGITS = 8
+
+LedgerArgument = Annotated[Path, typer.Argument(help="Directory of a ledger.")]
+ZoneOption = Annotated[str, typer.Option(help="Time zone of all times, such as Europe/Berlin.")]
+
+
+def report_command(
+    ledger: LedgerArgument,
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("report.html"),
+    period: Annotated[
+        str | None, typer.Option(help="Start in UTC of the period whose negotiation is shown; default: a lively one.")
+    ] = None,
+    zone: ZoneOption = DEFAULT,
+) -> None:
+    """Write what a community's periods came to, as one HTML file."""
+    edition = _read(ledger, zone)
+    chosen = None if period is None else _settled(edition, period)
+    write_report(edition, edition.bills(), out, chosen=chosen)
+    typer.echo(f"{len(edition.periods)} periods in {out}")
+
+
+def bill_command(
+    ledger: LedgerArgument,
+    connection: Annotated[str, typer.Option(help="Pseudonym of the connection point, or how it begins.")],
+    out: Annotated[Path, typer.Option(help="Directory for the bill as HTML and CSV.")] = Path(),
+    zone: ZoneOption = DEFAULT,
+) -> None:
+    """Write a member's bill, as HTML and as CSV."""
+    edition = _read(ledger, zone)
+    bills = edition.bills()
+    found = [slot for slot, bill in bills.items() if connection and bill.connection.startswith(connection)]
+    if len(found) != 1:
+        raise BadInput("--connection", None, f"{connection!r} is how {len(found)} connections begin; 1 was expected")
+    (slot,) = found
+    write_bills(edition, {slot: bills[slot]}, out)
+    typer.echo(f"bill in {out / edition.names[slot]}.html and .csv")
+
+
+def _read(ledger: Path, zone: str) -> Edition:
+    try:
+        named = zone_of(zone)
+    except ValueError as error:
+        raise BadInput("--zone", None, str(error)) from error
+    with EmbeddedLedger.read(ledger, chaincodes=CHAINCODES) as opened:
+        reader = LedgerReader(Chain(opened, CONTRACT_CHANNEL), Chain(opened, LEDGER_CHANNEL))
+        community, periods = reader.community(), reader.settled_periods()
+    if not periods:
+        raise BadInput(str(ledger), None, "has no settled period yet")
+    return Edition(
+        community=community.name,
+        periods=periods,
+        # A roster only grows.
+        names={slot: terms.connection[:_NAME_DIGITS] for slot, terms in enumerate(periods[-1].terms)},
+        own_use=None,
+        zone=named,
+        zone_name=zone,
+    )
+
+
+def _settled(edition: Edition, period: str) -> SettledPeriod:
+    try:
+        start_utc = parse_utc(period)
+    except ValueError as error:
+        raise BadInput("--period", None, str(error)) from error
+    for settled in edition.periods:
+        if settled.period.start_utc == start_utc:
+            return settled
+    first, last = edition.periods[0].period, edition.periods[-1].period
+    raise BadInput("--period", None, f"none begins at {format_utc(start_utc)}; they begin from {first} until {last}")

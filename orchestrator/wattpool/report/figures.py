@@ -1,0 +1,418 @@
+"""The figures of report and bills: pure functions of what was read from the ledger.
+
+Money is counted line by line as it was paid, and added up without rounding again: what the members' bills say comes
+to what the period records say, to the micro-token.
+"""
+
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, tzinfo
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from wattpool.report.local_time import day_of
+from wattpool.report.reading import Negotiated, SettledPeriod, Terms, Trade
+from wattpool_chaincode.ledger.reports import Quality
+from wattpool_chaincode.market.levels import Level
+from wattpool_chaincode.records.period import Period
+from wattpool_chaincode.records.units import amount_ut
+
+# What a home used of its own generation in a period, which happens behind its meter: only the home can tell.
+OwnUse = Callable[[str, Period], int]
+
+
+class Kind(StrEnum):
+    """What a line of a bill is about."""
+
+    OWN_USE = "own_use"
+    BOUGHT = "bought"
+    SOLD = "sold"
+    GRID_IMPORT = "grid_import"
+    GRID_EXPORT = "grid_export"
+
+
+class Line(NamedTuple):
+    """One line of a bill.
+
+    Attributes:
+        period: when it was.
+        kind: what it is about.
+        partner: slot of the other side of a trade.
+        level: of a trade.
+        agreed_wh: what a trade was fixed at; for all else what flowed.
+        energy_wh: what flowed, and is paid for.
+        price_ut_per_kwh: of the energy alone; 0 for own use.
+        amount_ut: what the member owes for the energy; negative if the member is paid.
+        fee_ut: local network fee, which the buyer owes.
+    """
+
+    period: Period
+    kind: Kind
+    partner: int | None
+    level: Level | None
+    agreed_wh: int
+    energy_wh: int
+    price_ut_per_kwh: int
+    amount_ut: int
+    fee_ut: int
+
+    @property
+    def shortfall_wh(self) -> int:
+        """What was agreed and not traded, because it was not delivered, not taken, or too little to be worth it."""
+        return self.agreed_wh - self.energy_wh
+
+
+@dataclass(kw_only=True)
+class Sum:
+    """Lines added up.
+
+    Attributes:
+        agreed_wh: fixed at the gate.
+        energy_wh: flowed.
+        amount_ut: owed for it.
+        fee_ut: owed on top.
+        count: number of lines.
+    """
+
+    agreed_wh: int = 0
+    energy_wh: int = 0
+    amount_ut: int = 0
+    fee_ut: int = 0
+    count: int = 0
+
+    def add(self, line: Line) -> None:
+        self.agreed_wh += line.agreed_wh
+        self.energy_wh += line.energy_wh
+        self.amount_ut += line.amount_ut
+        self.fee_ut += line.fee_ut
+        self.count += 1
+
+    @property
+    def shortfall_wh(self) -> int:
+        return self.agreed_wh - self.energy_wh
+
+    @property
+    def owed_ut(self) -> int:
+        return self.amount_ut + self.fee_ut
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bill:
+    """What a member owes for some periods.
+
+    Attributes:
+        connection: whose.
+        lines: by time; those of nothing are left out.
+        sums: of the lines, by kind, all kinds.
+        partners: sums of the trades, by kind (bought, sold) and the partner's slot, most energy first.
+        alone_ut: what it would have owed without the market, at its tariff.
+        unread: the periods without a reading to settle on, and why.
+    """
+
+    connection: str
+    lines: Sequence[Line]
+    sums: Mapping[Kind, Sum]
+    partners: Mapping[Kind, Sequence[tuple[int, Sum]]]
+    alone_ut: int
+    unread: Sequence[tuple[Period, Quality]]
+
+    @property
+    def owed_ut(self) -> int:
+        return sum(one.owed_ut for one in self.sums.values())
+
+    @property
+    def saving_ut(self) -> int:
+        return self.alone_ut - self.owed_ut
+
+    @property
+    def consumption_wh(self) -> int:
+        return sum(self.sums[kind].energy_wh for kind in (Kind.OWN_USE, Kind.BOUGHT, Kind.GRID_IMPORT))
+
+    @property
+    def generation_wh(self) -> int:
+        return sum(self.sums[kind].energy_wh for kind in (Kind.OWN_USE, Kind.SOLD, Kind.GRID_EXPORT))
+
+
+class Flow(NamedTuple):
+    """Energy of one member or of all, over a period or more, in Wh; what was bought locally was also sold."""
+
+    own_use_wh: int
+    bought_wh: int
+    grid_import_wh: int
+    sold_wh: int
+    grid_export_wh: int
+
+
+class BilledDay(NamedTuple):
+    """What a bill says about one day."""
+
+    flow: Flow
+    owed_ut: int
+
+
+class Matrix(NamedTuple):
+    """Energy in Wh from each of `sellers` (rows) to each of `buyers`; None stands for all members not named."""
+
+    sellers: Sequence[int | None]
+    buyers: Sequence[int | None]
+    traded_wh: Mapping[tuple[int | None, int | None], int]
+
+
+class PriceRange(NamedTuple):
+    """What a kilowatt-hour was traded at in a period: the mean weighted by energy, the least and the most."""
+
+    mean: int
+    low: int
+    high: int
+
+
+class Deviation(NamedTuple):
+    """What was expected at the gate against what was measured, over all members of a period.
+
+    `expected_wh` and `measured_wh` are net: positive for energy left over.
+    """
+
+    expected_wh: int
+    measured_wh: int
+
+
+class Foresight(NamedTuple):
+    """How well one member's orders met what it measured, in Wh over all periods, and the mean error of a period."""
+
+    offered_wh: int
+    export_wh: int
+    asked_wh: int
+    import_wh: int
+    mean_error_wh: int
+
+
+class Negotiation(NamedTuple):
+    """One pair of a period, and the trade that came of it."""
+
+    pair: Negotiated
+    trade: Trade | None
+
+
+def grid_bill_ut(terms: Terms, *, import_wh: int, export_wh: int) -> int:
+    """Return what a member owes for energy of one period at its tariff alone."""
+    return amount_ut(import_wh, terms.retail_ut_per_kwh) - amount_ut(export_wh, terms.feed_in_ut_per_kwh)
+
+
+def bills(periods: Iterable[SettledPeriod], own_use: OwnUse) -> dict[int, Bill]:
+    """Return the bill of every member, by slot."""
+    drafts: dict[int, _Draft] = {}
+    for settled in periods:
+        for statement in settled.statements:
+            slot, terms = statement["slot"], settled.terms[statement["slot"]]
+            draft = drafts.get(slot)
+            if draft is None:
+                draft = drafts[slot] = _Draft(terms.connection)
+            draft.take(settled.period, terms, statement, own_use(terms.connection, settled.period))
+        for trade in settled.trades:
+            drafts[trade.buyer].add(_line_of(settled.period, Kind.BOUGHT, trade))
+            drafts[trade.seller].add(_line_of(settled.period, Kind.SOLD, trade))
+    return {slot: drafts[slot].to_bill() for slot in sorted(drafts)}
+
+
+def no_own_use(connection: str, period: Period) -> int:  # noqa: ARG001 -- one way to be an `OwnUse`
+    """Tell nothing of what happens behind the meters, which a ledger does not know."""
+    return 0
+
+
+def flow(settled: SettledPeriod, own_use: OwnUse) -> Flow:
+    """Return what flowed in a period, over all members."""
+    bought = sum(one["bought_wh"] for one in settled.statements)
+    sold = sum(one["sold_wh"] for one in settled.statements)
+    return Flow(
+        own_use_wh=sum(own_use(one["connection"], settled.period) for one in settled.statements),
+        bought_wh=bought,
+        grid_import_wh=sum(one["import_wh"] for one in settled.statements) - bought,
+        sold_wh=sold,
+        grid_export_wh=sum(one["export_wh"] for one in settled.statements) - sold,
+    )
+
+
+def total(flows: Iterable[Flow]) -> Flow:
+    """Return the sum of one flow at least."""
+    return Flow(*(sum(column) for column in zip(*flows, strict=True)))
+
+
+def by_day(periods: Iterable[SettledPeriod], zone: tzinfo) -> dict[date, list[SettledPeriod]]:
+    """Return the periods by the local day that they begin in."""
+    days: dict[date, list[SettledPeriod]] = {}
+    for settled in periods:
+        days.setdefault(day_of(settled.period.start_utc, zone), []).append(settled)
+    return days
+
+
+def busiest_day(days: Mapping[date, Sequence[SettledPeriod]]) -> date:
+    """Return the day on which most energy was traded, the first of equals."""
+    return max(days, key=lambda day: sum(one.record["traded_wh"] for one in days[day]))
+
+
+def liveliest(periods: Sequence[SettledPeriod]) -> SettledPeriod:
+    """Return the period whose negotiation shows most: most kinds of outcome, then most pairs, the first of equals."""
+    return max(periods, key=lambda one: (len({pair.outcome for pair in one.negotiated}), len(one.negotiated)))
+
+
+def price_range(settled: SettledPeriod) -> PriceRange | None:
+    """Return the prices of what was traded in a period, None if nothing was."""
+    traded = [trade for trade in settled.trades if trade.energy_wh]
+    if not traded:
+        return None
+    prices = [trade.price_ut_per_kwh for trade in traded]
+    weighted = sum(trade.energy_wh * trade.price_ut_per_kwh for trade in traded)
+    return PriceRange(weighted // sum(trade.energy_wh for trade in traded), min(prices), max(prices))
+
+
+def deviation(settled: SettledPeriod) -> Deviation:
+    """Return what was expected of a period, and what it was."""
+    return Deviation(
+        expected_wh=sum(settled.expected_wh.values()),
+        measured_wh=sum(one["export_wh"] - one["import_wh"] for one in settled.statements),
+    )
+
+
+def foresight(periods: Sequence[SettledPeriod]) -> dict[int, Foresight]:
+    """Return how well each member's orders met what it measured, by slot; periods without a good reading are left out.
+
+    A member without an order expected nothing, or expected something that its purse could not pay.
+    """
+    sums: dict[int, list[int]] = defaultdict(lambda: [0] * 6)
+    for settled in periods:
+        for one in settled.statements:
+            if one["quality"] != Quality.GOOD:
+                continue
+            expected_wh = settled.expected_wh.get(one["slot"], 0)
+            error_wh = abs(expected_wh - one["export_wh"] + one["import_wh"])
+            new = (max(expected_wh, 0), one["export_wh"], max(-expected_wh, 0), one["import_wh"], error_wh, 1)
+            sums[one["slot"]] = [old + more for old, more in zip(sums[one["slot"]], new, strict=True)]
+    return {
+        slot: Foresight(offered, exported, asked, imported, error // count)
+        for slot, (offered, exported, asked, imported, error, count) in sorted(sums.items())
+    }
+
+
+def partners(bills_by_slot: Mapping[int, Bill], *, most: int) -> Matrix:
+    """Return who sold to whom, with the `most` sellers and buyers of most energy, by slot, and all others as one."""
+    sellers = _largest(bills_by_slot, Kind.SOLD, most)
+    buyers = _largest(bills_by_slot, Kind.BOUGHT, most)
+    pairs: Counter[tuple[int | None, int | None]] = Counter()
+    for seller, bill in bills_by_slot.items():
+        for buyer, one in bill.partners[Kind.SOLD]:
+            if one.energy_wh:
+                pairs[seller if seller in sellers else None, buyer if buyer in buyers else None] += one.energy_wh
+    others = [None]
+    return Matrix(
+        [*sellers, *(others if any(seller is None for seller, _ in pairs) else ())],
+        [*buyers, *(others if any(buyer is None for _, buyer in pairs) else ())],
+        pairs,
+    )
+
+
+def daily(bill: Bill, zone: tzinfo) -> dict[date, BilledDay]:
+    """Return what a bill comes to on each local day with a line."""
+    days: dict[date, Counter[str]] = {}
+    day_of_period: dict[Period, date] = {}
+    for line in bill.lines:
+        day = day_of_period.get(line.period)
+        if day is None:
+            day = day_of_period[line.period] = day_of(line.period.start_utc, zone)
+        sums = days.setdefault(day, Counter())
+        sums[line.kind] += line.energy_wh
+        sums["owed_ut"] += line.amount_ut + line.fee_ut
+    return {
+        day: BilledDay(
+            Flow(
+                own_use_wh=sums[Kind.OWN_USE],
+                bought_wh=sums[Kind.BOUGHT],
+                grid_import_wh=sums[Kind.GRID_IMPORT],
+                sold_wh=sums[Kind.SOLD],
+                grid_export_wh=sums[Kind.GRID_EXPORT],
+            ),
+            sums["owed_ut"],
+        )
+        for day, sums in sorted(days.items())
+    }
+
+
+def negotiations(settled: SettledPeriod) -> Iterator[Negotiation]:
+    """Yield all pairs of a period with what came of them."""
+    trades: dict[tuple[Level, int, int], deque[Trade]] = defaultdict(deque)
+    for trade in settled.trades:
+        trades[trade.level, trade.buyer, trade.seller].append(trade)
+    for pair in settled.negotiated:
+        agreed = trades[pair.level, pair.buyer, pair.seller] if pair.energy_wh else None
+        yield Negotiation(pair, agreed.popleft() if agreed else None)
+
+
+def _largest(bills_by_slot: Mapping[int, Bill], kind: Kind, most: int) -> list[int]:
+    traded = [(-bill.sums[kind].energy_wh, slot) for slot, bill in bills_by_slot.items() if bill.sums[kind].energy_wh]
+    return sorted(slot for _, slot in sorted(traded)[:most])
+
+
+class _Draft:
+    """A bill in the making."""
+
+    def __init__(self, connection: str) -> None:
+        self._connection = connection
+        self._lines: list[Line] = []
+        self._sums = {kind: Sum() for kind in Kind}
+        self._partners: dict[Kind, dict[int, Sum]] = {Kind.BOUGHT: {}, Kind.SOLD: {}}
+        self._alone_ut = 0
+        self._unread: list[tuple[Period, Quality]] = []
+
+    def take(self, period: Period, terms: Terms, statement: Mapping[str, Any], own_use_wh: int) -> None:
+        """Take in a period's statement: own use and grid; the trades are added one by one."""
+        quality = Quality(statement["quality"])
+        if quality is not Quality.GOOD:
+            self._unread.append((period, quality))
+        import_wh, export_wh = statement["import_wh"], statement["export_wh"]
+        self._alone_ut += grid_bill_ut(terms, import_wh=import_wh, export_wh=export_wh)
+        from_grid_wh, to_grid_wh = import_wh - statement["bought_wh"], export_wh - statement["sold_wh"]
+        retail, feed_in = terms.retail_ut_per_kwh, terms.feed_in_ut_per_kwh
+        paid_ut, earned_ut = amount_ut(from_grid_wh, retail), amount_ut(to_grid_wh, feed_in)
+        for kind, energy_wh, price, owed_ut in (
+            (Kind.OWN_USE, own_use_wh, 0, 0),
+            (Kind.GRID_IMPORT, from_grid_wh, retail, paid_ut),
+            (Kind.GRID_EXPORT, to_grid_wh, feed_in, -earned_ut),
+        ):
+            if energy_wh:
+                self.add(Line(period, kind, None, None, energy_wh, energy_wh, price, owed_ut, 0))
+
+    def add(self, line: Line) -> None:
+        self._lines.append(line)
+        self._sums[line.kind].add(line)
+        if line.partner is not None:
+            self._partners[line.kind].setdefault(line.partner, Sum()).add(line)
+
+    def to_bill(self) -> Bill:
+        partners = {
+            kind: sorted(sums.items(), key=lambda item: (-item[1].energy_wh, item[0]))
+            for kind, sums in self._partners.items()
+        }
+        return Bill(
+            connection=self._connection,
+            lines=self._lines,
+            sums=self._sums,
+            partners=partners,
+            alone_ut=self._alone_ut,
+            unread=self._unread,
+        )
+
+
+def _line_of(period: Period, kind: Kind, trade: Trade) -> Line:
+    """Return a trade as the bill of its buyer or of its seller has it."""
+    buys = kind is Kind.BOUGHT
+    return Line(
+        period,
+        kind,
+        trade.seller if buys else trade.buyer,
+        trade.level,
+        trade.agreed_wh,
+        trade.energy_wh,
+        trade.price_ut_per_kwh,
+        trade.paid_ut if buys else -trade.paid_ut,
+        trade.fee_ut if buys else 0,
+    )

@@ -1,0 +1,289 @@
+"""Report and bills as pages: one file each, without a script, and without anything from a network."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from functools import cache
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from wattpool.report import charts, figures, formats
+from wattpool.report.charts import Series
+from wattpool.report.figures import Bill, Deviation, Flow, Kind, Negotiation, OwnUse, PriceRange
+from wattpool.report.local_time import clock, day_of, stamp
+from wattpool.report.reading import SettledPeriod
+from wattpool.report.texts import TEXTS
+from wattpool_chaincode.records.period import Period, format_utc
+from wattpool_chaincode.records.units import WH_PER_KWH, divide_half_even
+
+MOST_PARTNERS = 24
+MOST_PAIRS = 200
+BAR_WIDTH = 200
+_HOURS_PER_MARK = 3
+CSV_COLUMNS = (
+    "period_start_utc",
+    "start",
+    "kind",
+    "partner",
+    "level",
+    "agreed_wh",
+    "energy_wh",
+    "price_ut_per_kwh",
+    "amount_ut",
+    "fee_ut",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edition:
+    """What report and bills are about, and for whom.
+
+    Attributes:
+        community: its name.
+        periods: settled, in their order, one at least.
+        names: what to call a member, by slot.
+        own_use: what homes used of their own generation; None if nobody tells.
+        zone: of all times.
+        zone_name: how that is called.
+    """
+
+    community: str
+    periods: Sequence[SettledPeriod]
+    names: Mapping[int, str]
+    own_use: OwnUse | None
+    zone: tzinfo
+    zone_name: str
+
+    @property
+    def span(self) -> str:
+        first, last = self.periods[0].period, self.periods[-1].period
+        return TEXTS["span"].format(
+            start=stamp(first.start_utc, self.zone),
+            end=stamp(last.end_utc, self.zone),
+            count=len(self.periods),
+            minutes=first.length_s // 60,
+            zone=self.zone_name,
+        )
+
+    def bills(self) -> dict[int, Bill]:
+        """Return the bill of each member, by slot."""
+        return figures.bills(self.periods, self.own_use or figures.no_own_use)
+
+
+class Row(NamedTuple):
+    """One period of the day that is drawn."""
+
+    clock: str
+    flow: Flow
+    prices: PriceRange | None
+    deviation: Deviation
+
+
+def render_report(edition: Edition, bills: Mapping[int, Bill], *, chosen: SettledPeriod | None = None) -> str:
+    """Return the report as HTML.
+
+    Args:
+        edition: what it is about.
+        bills: of all members, by slot.
+        chosen: the one of the periods whose negotiation, and whose day, is shown; by default a lively one of the
+            busiest day.
+    """
+    own_use = edition.own_use or figures.no_own_use
+    days = figures.by_day(edition.periods, edition.zone)
+    flows = {day: [figures.flow(one, own_use) for one in of_day] for day, of_day in days.items()}
+    if chosen is None:
+        day = figures.busiest_day(days)
+        chosen = figures.liveliest(days[day])
+    else:
+        day = day_of(chosen.period.start_utc, edition.zone)
+    rows = [
+        Row(clock(one.period.start_utc, edition.zone), flow, figures.price_range(one), figures.deviation(one))
+        for one, flow in zip(days[day], flows[day], strict=True)
+    ]
+    by_day = [(each, figures.total(of_day)) for each, of_day in flows.items()]
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            community=edition.community,
+            span=edition.span,
+            knows_own_use=edition.own_use is not None,
+            names=edition.names,
+            homes=_homes(edition, bills),
+            whole=figures.total(flow for _, flow in by_day),
+            fees_ut=sum(bill.sums[Kind.BOUGHT].fee_ut for bill in bills.values()),
+            alone_ut=sum(bill.alone_ut for bill in bills.values()),
+            owed_ut=sum(bill.owed_ut for bill in bills.values()),
+            saving_ut=sum(bill.saving_ut for bill in bills.values()),
+            day=day,
+            days=by_day,
+            rows=rows,
+            clocks=[row.clock for row in rows],
+            matrix=_matrix(edition, bills),
+            chosen=_negotiation(edition, chosen),
+            foresight=figures.foresight(edition.periods),
+            **_charts(edition, days[day], rows),
+        )
+    )
+
+
+def render_bill(edition: Edition, slot: int, bill: Bill) -> str:
+    """Return a member's bill as HTML."""
+    days = [(day, one) for day, one in figures.daily(bill, edition.zone).items()]
+    partners = [
+        (kind, edition.names[partner], one) for kind in (Kind.BOUGHT, Kind.SOLD) for partner, one in bill.partners[kind]
+    ]
+    unread = None
+    if bill.unread:
+        period, quality = bill.unread[0]
+        start = stamp(period.start_utc, edition.zone)
+        unread = {"count": len(bill.unread), "start": start, "quality": quality}
+    name = edition.names[slot]
+    return (
+        _environment()
+        .get_template("bill.html.j2")
+        .render(
+            community=edition.community,
+            span=edition.span,
+            knows_own_use=edition.own_use is not None,
+            name=name,
+            bill=bill,
+            sums=bill.sums,
+            partners=partners,
+            unread=unread,
+            days=days,
+            csv_name=f"{name}.csv",
+        )
+    )
+
+
+def render_bill_csv(edition: Edition, bill: Bill) -> str:
+    """Return all lines of a member's bill as CSV, in integers; amounts and fees add up to what the member owes."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    starts: dict[Period, tuple[str, str]] = {}
+    for line in bill.lines:
+        start = starts.get(line.period)
+        if start is None:
+            start_utc = line.period.start_utc
+            start = starts[line.period] = (format_utc(start_utc), stamp(start_utc, edition.zone))
+        partner = "" if line.partner is None else edition.names[line.partner]
+        _, kind, _, level, *numbers = line
+        writer.writerow([*start, kind.value, partner, "" if level is None else level.value, *numbers])
+    return file.getvalue()
+
+
+def _homes(edition: Edition, bills: Mapping[int, Bill]) -> list[dict[str, Any]]:
+    most_ut = max(1, *(bill.saving_ut for bill in bills.values()))
+    return [
+        {"name": edition.names[slot], "bill": bill, "bar": BAR_WIDTH * max(0, bill.saving_ut) // most_ut}
+        for slot, bill in bills.items()
+    ]
+
+
+def _matrix(edition: Edition, bills: Mapping[int, Bill]) -> dict[str, Any]:
+    sellers, buyers, traded_wh = figures.partners(bills, most=MOST_PARTNERS)
+    most_wh = max(traded_wh.values(), default=1)
+
+    def name(slot: int | None) -> str:
+        return TEXTS["others"] if slot is None else edition.names[slot]
+
+    def row(seller: int | None) -> dict[str, Any]:
+        cells_wh = [traded_wh[seller, buyer] for buyer in buyers]
+        cells = [{"energy_wh": one_wh, "share_percent": 70 * one_wh // most_wh} for one_wh in cells_wh]
+        return {"seller": name(seller), "cells": cells, "energy_wh": sum(cells_wh)}
+
+    return {
+        "buyers": [name(buyer) for buyer in buyers],
+        "rows": [row(seller) for seller in sellers],
+        "bought_wh": [sum(traded_wh[seller, buyer] for seller in sellers) for buyer in buyers],
+    }
+
+
+def _negotiation(edition: Edition, settled: SettledPeriod) -> dict[str, Any]:
+    found: list[Negotiation] = list(figures.negotiations(settled))
+    return {
+        "start": stamp(settled.period.start_utc, edition.zone),
+        "aborted": settled.aborted,
+        "negotiations": found[:MOST_PAIRS],
+        "count": len(found),
+    }
+
+
+def _charts(edition: Edition, periods: Sequence[SettledPeriod], rows: Sequence[Row]) -> dict[str, charts.Chart]:
+    marks = _marks(edition, periods)
+    flows = {name: Series(name, [getattr(row.flow, f"{name}_wh") for row in rows]) for name in _FLOW_NAMES}
+    up = [flows[name] for name in ("own_use", "bought", "grid_import") if edition.own_use or name != "own_use"]
+    prices = [row.prices for row in rows]
+    band = (
+        Series("price_range", [one and one.low for one in prices]),
+        Series("price_range", [one and one.high for one in prices]),
+    )
+    tariffs = {terms[1:] for one in periods for terms in one.terms}
+    retail = max(retail for retail, _ in tariffs)
+    return {
+        "energy_chart": charts.stacked(up, [flows["sold"], flows["grid_export"]], marks=marks),
+        "price_chart": charts.lines(
+            [
+                Series("retail", [retail] * len(rows)),
+                Series("feed_in", [min(feed_in for _, feed_in in tariffs)] * len(rows)),
+                Series("price_mean", [one and one.mean for one in prices]),
+            ],
+            band=band,
+            marks=marks,
+        ),
+        "forecast_chart": charts.lines(
+            [
+                Series("measured", [row.deviation.measured_wh for row in rows]),
+                Series("expected", [row.deviation.expected_wh for row in rows]),
+            ],
+            marks=marks,
+        ),
+    }
+
+
+_FLOW_NAMES = ("own_use", "bought", "grid_import", "sold", "grid_export")
+
+
+def _marks(edition: Edition, periods: Sequence[SettledPeriod]) -> list[int]:
+    """Return which periods are the first in every third hour of local time."""
+    hours = [datetime.fromtimestamp(one.period.start_utc, edition.zone).hour for one in periods]
+    before = [None, *hours]
+    return [
+        index
+        for index, (hour, last) in enumerate(zip(hours, before, strict=False))
+        if hour % _HOURS_PER_MARK == 0 and hour != last
+    ]
+
+
+def _mean_price(amount_ut: int, energy_wh: int) -> int:
+    return divide_half_even(abs(amount_ut) * WH_PER_KWH, energy_wh)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("wattpool.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        t=TEXTS,
+        kwh=formats.kwh,
+        tokens=formats.tokens,
+        rounded=formats.rounded,
+        price=formats.price,
+        mean=_mean_price,
+        width=charts.WIDTH,
+        height=charts.HEIGHT,
+        left=charts.LEFT,
+        right=charts.RIGHT,
+        bottom=charts.BOTTOM,
+    )
+    return environment
