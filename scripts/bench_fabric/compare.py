@@ -4,6 +4,7 @@ Each client drives each chaincode. A ratio is the median of interleaved runs: ca
 other end being the same. Calls of a function that does nothing show the ceiling: what client and peer cost alone.
 """
 
+import json
 import os
 import sys
 import tempfile
@@ -31,6 +32,8 @@ OURS, THEIRS = "python", "node"
 Pair = tuple[str, str]
 PAIRS = tuple((client, chaincode) for client in (THEIRS, OURS) for chaincode in (THEIRS, OURS))
 ASSETS = 100
+# How many keys `worth` reads, as a rule of a market may.
+BASKET = 20
 # As many at a time as keep the processors busy; a submit also waits for its block.
 IN_FLIGHT = {"evaluate": 50, "submit": 250}
 
@@ -45,9 +48,15 @@ class Work:
     call: Callable[[int], tuple[str, ...]]
 
 
+def _basket(number: int) -> str:
+    """Return the names of some assets."""
+    return json.dumps([f"asset-{(number + step) % ASSETS}" for step in range(BASKET)])
+
+
 # The register grows with `create`, which all that lists it has to come before.
 WORKS = (
     Work(verb="evaluate", function="inventory", times=1_000, call=lambda _: ("inventory",)),
+    Work(verb="evaluate", function="worth", times=1_000, call=lambda number: ("bench:worth", _basket(number))),
     Work(verb="evaluate", function="read", times=2_000, call=lambda number: ("read", f"asset-{number % ASSETS}")),
     Work(verb="evaluate", function="nothing", times=2_000, call=lambda _: ("bench:nothing",)),
     Work(verb="submit", function="create", times=500, call=lambda number: ("create", f"new-{number}", "5")),
@@ -88,6 +97,8 @@ def main() -> None:
 def _network(directory: Path, node: OfficialNode) -> Iterator[Network]:
     commands = {OURS: (sys.executable, str(HERE / "chaincode.py")), THEIRS: node.chaincode}
     topology = Topology(
+        # The official chaincode is served as its own example is: in clear text.
+        chaincode_tls=False,
         organisations=(Organisation(name="org", msp_id=MSP_ID, slot=0),),
         channels=(
             Channel(

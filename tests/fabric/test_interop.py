@@ -41,6 +41,8 @@ def node(fabric: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Official
 def interop(node: OfficialNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """One organisation that runs the example, the rules of a community, and an official Node chaincode."""
     topology = Topology(
+        # The official chaincode is served as its own example is: in clear text.
+        chaincode_tls=False,
         organisations=(Organisation(name="aggregator", msp_id=AGGREGATOR, slot=0),),
         channels=(
             channel(EXAMPLE_NAME, EXAMPLE),

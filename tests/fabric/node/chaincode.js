@@ -57,6 +57,15 @@ const functions = {
   },
 
   async 'bench:nothing'() {},
+
+  async 'bench:worth'(stub, assets) {
+    const names = JSON.parse(assets);
+    // Where the shim can read many keys in one message, it may.
+    const states = await (stub.getMultipleStates
+      ? stub.getMultipleStates(...names)
+      : Promise.all(names.map((asset) => stub.getState(asset))));
+    return JSON.stringify(states.reduce((total, state) => total + JSON.parse(state.toString()).value, 0));
+  },
 };
 
 class Assets {
