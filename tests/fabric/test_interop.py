@@ -135,7 +135,7 @@ def test_a_community_is_founded_and_its_rules_are_read_without_a_program_of_ours
     assert json.loads(call(official_client, "submit", CONTRACT_NAME, "found", rules)) == {"version": 1}
     # What is done already is done again without harm, by any client.
     peer_cli.invoke(interop, CONTRACT_NAME, "found", rules, endorsers=(0,))
-    expected = json.loads(rules)
+    expected = {"version": 1, "from_utc": 0, "rules": json.loads(rules)}
     assert json.loads(call(official_client, "evaluate", CONTRACT_NAME, "rules", '{"version":1}')) == expected
     assert peer_cli.query(interop, CONTRACT_NAME, "rules", '{"version":1}') == expected
     refused = call(official_client, "submit", CONTRACT_NAME, "found", "{}")
