@@ -106,13 +106,17 @@ class Home:
 
 @dataclass
 class Meter:
-    """What a meter remembers between its records, and the counter of its last request."""
+    """What a meter remembers between its records, and the counter of its last request.
+
+    `device` names it if it is not the home's first.
+    """
 
     number: int = 1
     hash: str = ""
     import_wh: int = 1_000
     export_wh: int = 2_000
     counter: int = 0
+    device: str = ""
 
 
 class Call(NamedTuple):
@@ -162,7 +166,7 @@ class Community:
     network: MemoryNetwork = field(init=False)
     meters: dict[str, Meter] = field(init=False, default_factory=dict)
     calls: list[Call] = field(init=False, default_factory=list)
-    _owners: dict[str, str] = field(init=False, default_factory=dict)
+    owners: dict[str, str] = field(init=False, default_factory=dict)
     _order_counters: dict[str, int] = field(init=False, default_factory=dict)
     _seal: str = field(init=False, default=ocmf.NO_HASH)
 
@@ -219,8 +223,41 @@ class Community:
         self.contract("register_device", **device(home))
         for organisation in (DSO, AGGREGATOR):
             self.contract("approve_device", by=organisation, device=identity_of(home.name))
-        self._owners[home.name] = home.owner
+        self.owners[home.name] = home.owner
         self.meters[home.name] = Meter(hash=ocmf.read(opening(home)).hash)
+
+    def exchange(self, home: Home, device: str, *, closing: object, start: Period) -> str:
+        """Retire a home's meter, let `device` begin at the start of a period; return its opening record."""
+        retired = identity_of(self.device(home.name))
+        self.contract("retire_device", by=DSO, device=retired, closing=closing, reason="calibration expired")
+        meter = Meter(number=0, hash=ocmf.NO_HASH, import_wh=7, export_wh=9, device=device)
+        first = record(home.name, meter, period=start.previous)
+        content = {"public_key": public_key_of(device), "point": home.grid_point, "serial": device}
+        self.contract(
+            "register_device",
+            install=signed("install", device, {**content, "maximum_power_w": home.line_limit_w}),
+            mandate=signed(
+                "mandate", self.owners[home.name], {"device": identity_of(device), "point": home.grid_point}
+            ),
+            opening=first,
+        )
+        for organisation in (DSO, AGGREGATOR):
+            self.contract("approve_device", by=organisation, device=identity_of(device))
+        meter.number, meter.hash = 1, ocmf.read(first).hash
+        self.meters[home.name] = meter
+        return first
+
+    def move_in(self, home: Home, owner: str, *, counter: int = 1) -> None:
+        """Let `owner`, who joins if need be, take a home's connection over; it counts with the next roster."""
+        self.contract("register_party", join=join(replace(home, name=owner.removesuffix("'s owner"), owned_with="")))
+        order = signed("move_in", owner, {"connection": home.connection}, counter=counter)
+        self.contract("move_in", order=order)
+        self.contract("approve_move_in", by=DSO, connection=home.connection, party=identity_of(owner))
+        self.owners[home.name] = owner
+
+    def device(self, name: str) -> str:
+        """Return the name of a home's meter."""
+        return self.meters[name].device or name
 
     def publish(self) -> int:
         """Publish the roster as the registers stand, copy it to the ledger chain, return its version."""
@@ -234,7 +271,7 @@ class Community:
 
     def fill_purse(self, name: str, amount_ut: int) -> None:
         """Buy tokens for a home's owner and deposit them; they are in the purse when the next period opens."""
-        owner = self._owners[name]
+        owner = self.owners[name]
         reference = f"payment-{len(self.calls)}"
         self.ledger("buy", party=identity_of(owner), amount_ut=amount_ut, reference=reference)
         self.ledger("deposit", order=self.order(owner, "deposit", slot=self.slot(name), amount_ut=amount_ut))
@@ -251,7 +288,7 @@ class Community:
 
     def fill_wallet(self, name: str, amount_ut: int) -> None:
         """Buy tokens for a home's owner."""
-        party = identity_of(self._owners[name])
+        party = identity_of(self.owners[name])
         self.ledger("buy", party=party, amount_ut=amount_ut, reference=f"payment-{len(self.calls)}")
 
     def offer_order(self, name: str, *, offered: Period = FIRST, by: str | None = None, **changes: Any) -> list[str]:
@@ -264,12 +301,12 @@ class Community:
             "until_utc": FIRST.next.end_utc,
             "level": "community",
         }
-        return self.order(by or self._owners[name], "offer", period=offered, **{**content, **changes})
+        return self.order(by or self.owners[name], "offer", period=offered, **{**content, **changes})
 
     def pick_order(self, name: str, offer: str, *, by: str | None = None, **changes: Any) -> list[str]:
         """Return a home's signed pick of an offer."""
         content = {"offer": offer, "slot": self.slot(name)}
-        return self.order(by or self._owners[name], "pick", **{**content, **changes})
+        return self.order(by or self.owners[name], "pick", **{**content, **changes})
 
     def add_offer(self, name: str, *, offered: Period = FIRST, **changes: Any) -> str:
         """Let a home's owner offer energy; return the offer's id."""
@@ -285,7 +322,7 @@ class Community:
         return int(self.ledger("purse", slot=self.slot(name))["balance_ut"])
 
     def wallet_ut(self, name: str) -> int:
-        return int(self.ledger("wallet", party=identity_of(self._owners[name]))["balance_ut"])
+        return int(self.ledger("wallet", party=identity_of(self.owners[name]))["balance_ut"])
 
     @property
     def pages(self) -> int:
@@ -301,7 +338,7 @@ class Community:
         meter = self.meters[name]
         meter.counter += 1
         content = request_content(balance_wh, limit=limit, period=period)
-        return signed("request", name, content, period=period, counter=meter.counter)
+        return signed("request", self.device(name), content, period=period, counter=meter.counter)
 
     def record(
         self, name: str, *, import_wh: int = 0, export_wh: int = 0, period: Period = FIRST, **changes: Any
@@ -541,6 +578,7 @@ def device(home: Home, **changes: Any) -> dict[str, Any]:
 
 def record(name: str, meter: Meter, *, period: Period, **changes: Any) -> str:
     """Return the record that follows what a meter remembers, signed; it remembers nothing of it."""
+    name = meter.device or name
     fields = {
         "community": COMMUNITY,
         "device": identity_of(name),

@@ -34,7 +34,8 @@ class Entry:
         generation_cost_ut_per_kwh: the least the owner sells for.
         max_buy_ut_per_kwh: the most the owner pays, fees included.
         opening: the meter's record at installation: number, hash, import and export in Wh, time.
-        may_trade: false once the meter is void; what its purse holds stays its party's.
+        installation: how many meters measured the connection before this one.
+        may_trade: false while the meter is void, or retired without a successor; its purse stays its party's.
     """
 
     slot: int
@@ -50,6 +51,7 @@ class Entry:
     generation_cost_ut_per_kwh: int
     max_buy_ut_per_kwh: int
     opening: tuple[int, str, int, int, int]
+    installation: int
     may_trade: bool
 
 

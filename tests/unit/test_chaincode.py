@@ -45,13 +45,18 @@ TABLES = {
     "test_connection": ("REFUSED",),
     "test_metering_point": ("REFUSED",),
     "test_party": ("REFUSED",),
+    "test_orders": ("REFUSED",),
+    "test_move_in": ("REFUSED",),
     "test_device": ("REFUSED", "APPROVALS_REFUSED"),
+    "test_retirement": ("REFUSED", "RETIRED_REFUSED"),
+    "test_voiding": ("REFUSED",),
     "test_smart_meter": ("REFUSED",),
     "test_contract_roster": ("REFUSED",),
     "test_ledger_roster": ("REFUSED",),
     "test_tokens": ("REFUSED",),
     "test_offers": ("REFUSED", "ORDERS_REFUSED"),
     "test_opening": ("REFUSED",),
+    "test_suspension": ("REFUSED", "TRADES_REFUSED"),
     "test_requests": ("REFUSED", "CALLS_REFUSED"),
     "test_clearing": ("REFUSED",),
     "test_reports": ("REFUSED", "CALLS_REFUSED", "READINGS_REFUSED"),
@@ -114,6 +119,8 @@ def test_no_query_can_write(chaincode: Chaincode) -> None:
         "statements": {"period": FIRST.start_utc, "page": 0},
         "to_begin": {"period": FIRST.next.start_utc, "slot": 0},
         "wallet": {"party": identity_of("ann's owner")},
+        "suspension": {"slot": 0},
+        "voidings": {"device": identity_of("ann")},
     }
     if chaincode is CONTRACT:
         arguments["roster"] = {"version": 1}

@@ -22,6 +22,8 @@ def claim(*, buyer: int, seller: int, due_wh: int, plan_wh: int = 0, progress: P
         plan_wh=plan_wh or due_wh,
         due_wh=due_wh,
         ends=False,
+        buyer=f"party {buyer}",
+        seller=f"party {seller}",
     )
     return Claim(reservation, progress)
 
@@ -110,6 +112,7 @@ def entry(slot: int) -> Entry:
         generation_cost_ut_per_kwh=0,
         max_buy_ut_per_kwh=0,
         opening=(1, "", 0, 0, 0),
+        installation=0,
         may_trade=True,
     )
 

@@ -27,7 +27,7 @@ def community() -> Community:
 def test_a_party_is_what_its_owner_signed(community: Community) -> None:
     bob = identity_of(BOB.owner)
     assert community.contract("register_party", join=join(BOB)) == {"party": bob}
-    assert community.contract("party", party=bob) == {"party": bob, **JOIN}
+    assert community.contract("party", party=bob) == {"party": bob, "changes": 0, **JOIN}
 
 
 def test_joining_again_changes_nothing(community: Community) -> None:

@@ -119,7 +119,7 @@ def test_a_record_at_the_line_limit_is_taken_in(community: Community) -> None:
 def register(community: Community, name: str) -> list[Any]:
     """Return what is kept of a meter: number, import and export in Wh, and whether that is sure."""
     registers = codec.decode(community.network.states["ledger"].public["register/0000"])
-    number, _, import_wh, export_wh, _, sure = registers[community.slot(name)]
+    number, _, import_wh, export_wh, _, sure, _ = registers[community.slot(name)]
     return [number, import_wh, export_wh, sure]
 
 

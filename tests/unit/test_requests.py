@@ -20,6 +20,7 @@ from wattpool_chaincode.ledger.chunks import MAX_BYTES, MAX_ITEMS
 from wattpool_chaincode.ledger.period import key
 from wattpool_chaincode.ledger.refusals import LedgerRefusal
 from wattpool_chaincode.ledger.requests import RequestRefusal
+from wattpool_chaincode.organisations import DSO, MEMBERS
 from wattpool_chaincode.records import codec
 
 START = FIRST.start_utc
@@ -28,11 +29,13 @@ TAMPERED = {"household_power_w": 0, "power_flow_w": 0, "tamper": True}
 
 @pytest.fixture
 def community() -> Community:
-    """The second period is open; Ann's last request had the counter 1, and Cy's meter is void."""
-    community = Community([Home(name="ann"), Home(name="bob"), Home(name="cy")])
+    """The second period is open; Ann's last request had the counter 1, Cy's meter is void, and Dee is suspended."""
+    community = Community([Home(name=name) for name in ("ann", "bob", "cy", "dee")])
     community.run_period({"ann": 500, "bob": -300}, {})
     community.contract("update_meters", states=[signed("state", "cy", TAMPERED)])
     community.publish()
+    for organisation in (DSO, MEMBERS):
+        community.ledger("suspend", by=organisation, slot=3, reason="bypassed meter")
     community.open(FIRST.next)
     return community
 
@@ -64,6 +67,7 @@ REFUSED: list[tuple[object, StrEnum]] = [
     ([request("ann", 100, counter=1)[0], request("ann", 200, counter=1)[1]], PayloadRefusal.WRONGLY_SIGNED),
     (request("ann", 9_999, counter=1), PayloadRefusal.REPLAYED),
     (request("cy", 9_999), RequestRefusal.NOT_ADMITTED),
+    (request("dee", 9_999), RequestRefusal.SUSPENDED),
     (request("ann", 2_501, limit=0), RequestRefusal.OVER_LINE_LIMIT),
     (request("ann", -2_501, limit=400_001), RequestRefusal.OVER_LINE_LIMIT),
     (request("ann", 100, limit=59_999), RequestRefusal.OVER_OWNER_LIMIT),

@@ -22,6 +22,7 @@ def entry(slot: int, *, retail: int = 300_000, feed_in: int = 50_000) -> Entry:
         generation_cost_ut_per_kwh=0,
         max_buy_ut_per_kwh=0,
         opening=(1, "", 0, 0, 0),
+        installation=0,
         may_trade=True,
     )
 

@@ -106,7 +106,7 @@ def test_of_two_states_in_one_transaction_the_first_counts(community: Community)
     assert result == {"refused": [[1, "replayed"]], "statuses": [[0, "Sell"]]}
 
 
-def test_a_tampered_meter_is_void_for_ever_and_trades_no_more(community: Community) -> None:
+def test_a_tampered_meter_is_void_and_trades_no_more(community: Community) -> None:
     result = community.contract("update_meters", states=[state("ann", tamper=True)])
     assert result["statuses"] == [[0, "Possible invalid operation detected"]]
     result = community.contract("update_meters", states=[state("ann", counter=2, tamper=False)])

@@ -122,19 +122,21 @@ LEAVES = [codec.content_id(codec.encode(one)) for one in STATEMENTS]
 ROOT = merkle.root([bytes.fromhex(leaf) for leaf in LEAVES]).hex()
 
 
-def finalise(
+def finalise(  # noqa: PLR0913 -- what a period wrote, part by part
     ledger: EmbeddedLedger,
     *,
     statements: list[dict[str, int]] = STATEMENTS,
     page: Mapping[str, Any] | None = None,
     result: Mapping[str, Any] | None = None,
     keeps_leaves: bool = False,
+    suspended: tuple[int, ...] = (),
 ) -> None:
     leaves = LEAVES if keeps_leaves else [codec.content_id(codec.encode(one)) for one in statements]
     settled = {"accounts": ACCOUNTS, "firm": FIRM, "leaves": leaves, "out_ut": 0, "trades": TRADES, **(page or {})}
     root = merkle.root([bytes.fromhex(leaf) for leaf in settled["leaves"]]).hex()
     private = codec.encode({"salt": "", "statements": statements}).decode()
     name = f"statement/{PERIOD}/0000"
+    submit(ledger, put(f"frozen/{PERIOD}", {"chunks": [], "suspended": list(suspended)}))
     submit(ledger, put(f"settled/{PERIOD}/0000", settled), ["put_private", name], transient={name: private})
     submit(ledger, put(f"result/{PERIOD}", {"firm": FIRM_PROGRESS, "root": root, "traded_wh": 70, **(result or {})}))
 
@@ -167,6 +169,11 @@ def changed(slot: int, **changes: int) -> list[dict[str, int]]:
         ({"statements": changed(1, import_wh=69)}, False),
         ({"statements": changed(1, bought_wh=71)}, False),
         ({"statements": changed(1, import_wh=91), "keeps_leaves": True}, False),
+        ({"suspended": (3,)}, True),
+        ({"suspended": (0,)}, False),
+        ({"suspended": (1,)}, False),
+        # Slot 2 trades by hand alone.
+        ({"suspended": (2,)}, False),
     ],
 )
 def test_energy_bought_is_energy_sold_and_no_more_than_measured(

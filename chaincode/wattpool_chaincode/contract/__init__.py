@@ -6,10 +6,14 @@ from wattpool_chaincode.contract.checkpoint import checkpoint, vote
 from wattpool_chaincode.contract.connection import register_connection
 from wattpool_chaincode.contract.device import approve_device, register_device
 from wattpool_chaincode.contract.metering_point import register_metering_point
+from wattpool_chaincode.contract.move_in import approve_move_in, move_in
+from wattpool_chaincode.contract.orders import change_limits, change_tariff
 from wattpool_chaincode.contract.party import party, register_party
+from wattpool_chaincode.contract.retirement import retire_device
 from wattpool_chaincode.contract.roster import publish_page, publish_roster, roster, roster_page
 from wattpool_chaincode.contract.rules import found, rules, set_tariff, vote_rules
 from wattpool_chaincode.contract.smart_meter import meter, update_meters
+from wattpool_chaincode.contract.voiding import reinstate_device, void_device, voidings
 from wattpool_chaincode.organisations import TWO_OF_THREE, require_operator
 
 CHANNEL = "contract"
@@ -27,12 +31,19 @@ CONTRACT = Chaincode(
     name=CHANNEL,
     functions={
         **_BY_HOME,
+        "approve_move_in": approve_move_in,
         "batch": batch_of(_BY_HOME),
+        "change_limits": change_limits,
+        "change_tariff": change_tariff,
         "found": found,
+        "move_in": move_in,
         "publish_page": publish_page,
         "publish_roster": publish_roster,
+        "reinstate_device": reinstate_device,
+        "retire_device": retire_device,
         "set_tariff": set_tariff,
         "update_meters": update_meters,
+        "void_device": void_device,
         "vote_checkpoint": vote,
         "vote_rules": vote_rules,
     },
@@ -43,6 +54,7 @@ CONTRACT = Chaincode(
         "roster": roster,
         "roster_page": roster_page,
         "rules": rules,
+        "voidings": voidings,
     },
     policy=TWO_OF_THREE,
     guard=require_operator,

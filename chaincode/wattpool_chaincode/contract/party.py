@@ -1,7 +1,7 @@
 """Parties: the accounts behind the connections, each under its owner's key and within its owner's limits."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from wattpool_chaincode import authentication, fields
@@ -24,13 +24,20 @@ JOIN = {
 
 @dataclass(frozen=True, kw_only=True)
 class Party:
-    """An account: the owner's key, tariff, and the limits within which a meter trades for the owner."""
+    """An account: the owner's key, tariff, and the limits within which a meter trades for the owner.
+
+    `changes` counts how often the owner changed it.
+    """
 
     party: str
     public_key: str
     tariff: str
     generation_cost_ut_per_kwh: int
     max_buy_ut_per_kwh: int
+    changes: int = 0
+
+    def encode(self) -> bytes:
+        return codec.encode(asdict(self))
 
 
 def register_party(context: Context, argument: dict[str, Any]) -> dict[str, str]:
@@ -50,10 +57,10 @@ def register_party(context: Context, argument: dict[str, Any]) -> dict[str, str]
     authentication.authenticate(signed, public_key)
     read_tariff(context, payload.content["tariff"])
     key = _key(payload.signer)
-    value = codec.encode(asdict(Party(party=payload.signer, **payload.content)))
+    value = Party(party=payload.signer, **payload.content).encode()
     stored = context.get(key)
     if stored is not None:
-        if stored != value:
+        if value not in (stored, context.get(_past_key(payload.signer, 0))):
             raise Refused(ContractRefusal.EXISTS_WITH_OTHER_CONTENT, payload.signer)
         return {"party": payload.signer}
 
@@ -63,13 +70,19 @@ def register_party(context: Context, argument: dict[str, Any]) -> dict[str, str]
 
 
 def party(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
-    """Return a party's record.
+    """Return a party's record, as it is now.
 
     Raises:
         Refused: argument_malformed, party_unknown.
     """
     (identity,) = fields.read(argument, party=fields.IDENTITY)
     return asdict(read_party(context, identity))
+
+
+def write_changed_party(context: Context, before: Party, after: Party) -> None:
+    """Write what a party's owner changed, and keep what it was before."""
+    context.put(_past_key(before.party, before.changes), before.encode())
+    context.put(_key(after.party), replace(after, changes=before.changes + 1).encode())
 
 
 def read_party(context: Context, identity: str) -> Party:
@@ -98,3 +111,7 @@ def _decode(identity: str, stored: bytes | None) -> Party:
 
 def _key(identity: str) -> str:
     return f"party/{identity}"
+
+
+def _past_key(identity: str, changes: int) -> str:
+    return f"party-past/{identity}/{changes:06}"

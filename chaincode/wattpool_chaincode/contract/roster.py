@@ -9,11 +9,11 @@ from typing import Any
 from wattpool_chaincode import fields
 from wattpool_chaincode.context import Context
 from wattpool_chaincode.contract.connection import Connection, read_connections
-from wattpool_chaincode.contract.device import Device, read_devices, read_slots, slot_key
-from wattpool_chaincode.contract.metering_point import read_metering_points
+from wattpool_chaincode.contract.device import Device, read_devices
 from wattpool_chaincode.contract.party import Party, read_parties
 from wattpool_chaincode.contract.refusals import ContractRefusal
 from wattpool_chaincode.contract.rules import Tariff, read_latest, read_rules, read_tariff, read_version
+from wattpool_chaincode.contract.slot import Slot, count_slots, read_slots
 from wattpool_chaincode.organisations import METERING_FACTS
 from wattpool_chaincode.records import codec
 from wattpool_chaincode.refusal import Refused
@@ -28,9 +28,9 @@ def publish_page(context: Context, argument: dict[str, Any]) -> dict[str, str]:
     """
     (page,) = fields.read(argument, page=fields.COUNT)
     read_rules(context)
-    slots = range(page * PAGE_SIZE, min(read_slots(context), (page + 1) * PAGE_SIZE))
+    slots = range(page * PAGE_SIZE, min(count_slots(context), (page + 1) * PAGE_SIZE))
     if not slots:
-        raise Refused(ContractRefusal.PAGE_UNKNOWN, f"there are {read_slots(context)} slots")
+        raise Refused(ContractRefusal.PAGE_UNKNOWN, f"there are {count_slots(context)} slots")
     data = encode_page(_entries(context, slots))
     digest = codec.content_id(data)
 
@@ -49,7 +49,7 @@ def publish_roster(context: Context, argument: dict[str, Any]) -> dict[str, int]
     """
     fields.read(argument)
     rules = [read_version(context, version + 1).to_json() for version in range(read_latest(context))]
-    slots = read_slots(context)
+    slots = count_slots(context)
     pages = []
     for page in range(max(1, -(-slots // PAGE_SIZE))):
         stored = context.get(_index_key(page))
@@ -105,12 +105,11 @@ def _latest(context: Context) -> int:
     return 0 if stored is None else int(codec.load(stored))
 
 
-def _entries(context: Context, slots: Sequence[int]) -> list[Entry]:
-    occupants = context.get_many([slot_key(slot) for slot in slots])
-    devices = read_devices(context, [_occupant(*given_out) for given_out in zip(slots, occupants, strict=True)])
-    points = read_metering_points(context, [device.point for device in devices])
-    connections = read_connections(context, [point.connection for point in points])
-    parties = read_parties(context, [device.party for device in devices])
+def _entries(context: Context, numbers: Sequence[int]) -> list[Entry]:
+    slots = read_slots(context, numbers)
+    devices = read_devices(context, [slot.device for slot in slots])
+    connections = read_connections(context, [slot.connection for slot in slots])
+    parties = read_parties(context, [slot.party for slot in slots])
     names = dict.fromkeys(party.tariff for party in parties)
     tariffs = {name: read_tariff(context, name) for name in names}
     return [
@@ -119,15 +118,9 @@ def _entries(context: Context, slots: Sequence[int]) -> list[Entry]:
     ]
 
 
-def _occupant(slot: int, stored: bytes | None) -> str:
-    if stored is None:
-        raise RuntimeError(f"slot {slot} was given out and is empty")
-    return stored.decode()
-
-
-def _entry(slot: int, device: Device, connection: Connection, party: Party, tariff: Tariff) -> Entry:
+def _entry(slot: Slot, device: Device, connection: Connection, party: Party, tariff: Tariff) -> Entry:
     return Entry(
-        slot=slot,
+        slot=slot.slot,
         connection=connection.connection,
         feeder=connection.feeder,
         line_limit_w=connection.line_limit_w,
@@ -140,7 +133,8 @@ def _entry(slot: int, device: Device, connection: Connection, party: Party, tari
         generation_cost_ut_per_kwh=party.generation_cost_ut_per_kwh,
         max_buy_ut_per_kwh=party.max_buy_ut_per_kwh,
         opening=device.opening,
-        may_trade=not device.void,
+        installation=slot.installation,
+        may_trade=not device.void and device.retirement is None,
     )
 
 

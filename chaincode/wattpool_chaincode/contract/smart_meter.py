@@ -16,10 +16,11 @@ from wattpool_chaincode import authentication, fields
 from wattpool_chaincode.authentication import PayloadRefusal
 from wattpool_chaincode.context import Context
 from wattpool_chaincode.contract.connection import read_connection
-from wattpool_chaincode.contract.device import Device, read_device, write_device
+from wattpool_chaincode.contract.device import Device, read_device
 from wattpool_chaincode.contract.metering_point import read_metering_point
 from wattpool_chaincode.contract.refusals import ContractRefusal
 from wattpool_chaincode.contract.rules import read_rules
+from wattpool_chaincode.contract.voiding import TAMPERED, void
 from wattpool_chaincode.records import codec
 from wattpool_chaincode.refusal import Refused
 
@@ -48,7 +49,7 @@ class SmartMeter:
         power_flow_w: `currentpower`, at the connection: positive when it exports.
         public_key: the private key stays in the device.
         goal: what it was last told.
-        tamper: its tamper contact has opened, once and for all.
+        tamper: its tamper contact is open, or was when it last said so; the device is void until it is reinstated.
         counter: of the last state taken in.
     """
 
@@ -100,7 +101,7 @@ def update_meters(context: Context, argument: dict[str, Any]) -> dict[str, list[
     for device, meter in updated.values():
         context.put(_key(meter.meter), codec.encode(asdict(meter)))
         if meter.tamper and not device.void:
-            write_device(context, replace(device, void=True))
+            void(context, device, {"counter": meter.counter, "reason": TAMPERED})
     return {"refused": refused, "statuses": statuses}
 
 
@@ -129,6 +130,8 @@ def _take_in(context: Context, state: object, community: str, seen: set[str]) ->
     if device.device in seen:
         raise Refused(PayloadRefusal.REPLAYED, "one state per meter and transaction")
     authentication.require_counter(payload.counter, before.counter)
+    if device.retirement is not None:
+        raise Refused(ContractRefusal.DEVICE_RETIRED, device.device)
     if device.void:
         raise Refused(ContractRefusal.DEVICE_VOID, device.device)
     after = replace(before, counter=payload.counter, **payload.content)

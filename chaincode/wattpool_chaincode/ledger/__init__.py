@@ -23,6 +23,7 @@ from wattpool_chaincode.ledger.requests import ingest
 from wattpool_chaincode.ledger.roster import adopt_page, adopt_roster, roster_version
 from wattpool_chaincode.ledger.sealing import seal_period, sealed_by
 from wattpool_chaincode.ledger.settling import finalise, settle_page, settled_page, statements
+from wattpool_chaincode.ledger.suspension import reinstate, suspend, suspension
 from wattpool_chaincode.ledger.tokens import (
     buy_tokens,
     deposit_tokens,
@@ -68,9 +69,11 @@ LEDGER = Chaincode(
         "open": open_period,
         "pick_offer": pick_offer,
         "redeem_fees": redeem_fees,
+        "reinstate": reinstate,
         "report": report,
         "seal": seal_period,
         "settle": settle_page,
+        "suspend": suspend,
     },
     queries={
         "cleared_page": cleared_page,
@@ -87,6 +90,7 @@ LEDGER = Chaincode(
         "settled_page": settled_page,
         "statements": statements,
         "supply": supply,
+        "suspension": suspension,
         "to_begin": to_begin,
         "wallet": wallet,
     },

@@ -1,7 +1,7 @@
 """Delivery of firm trades: their part in settling a period, before the pool gets what they leave.
 
 Nobody is at fault for a period without good data from both ends, one whose market was given up, or one in which the
-DSO curtailed the feeder of either end: what was due in it is excused.
+DSO curtailed the feeder of either end, either end was suspended, or was another party's: what was due in it is excused.
 """
 
 from collections import Counter
@@ -100,7 +100,7 @@ def allocate_firm(
         context: of a settling page.
         state: of the period.
         reservations: all of the period.
-        measured: by slot, good data alone.
+        measured: by slot, good data of slots that are not suspended alone.
         entries: at least of the parties to these trades, by slot.
     """
     start_utc = state.period.start_utc
@@ -110,13 +110,16 @@ def allocate_firm(
     given_up = "aborted" in read_deal(context, start_utc)
     curtailed = {name.rpartition("/")[2] for name, _ in context.range(*part_range(_CURTAILED, start_utc))}
 
-    def is_ready(slot: int) -> bool:
-        return slot in measured and entries[slot].feeder not in curtailed
+    def is_ready(slot: int, party: str) -> bool:
+        entry = entries[slot]
+        return slot in measured and entry.feeder not in curtailed and entry.party == party
 
     return allocate(
         [Claim(one, before.get(one.offer, Progress())) for one in reservations],
         excused={
-            one.offer for one in reservations if given_up or not (is_ready(one.bid_slot) and is_ready(one.offer_slot))
+            one.offer
+            for one in reservations
+            if given_up or not (is_ready(one.bid_slot, one.buyer) and is_ready(one.offer_slot, one.seller))
         },
         exported_wh={slot: one.export_wh for slot, one in measured.items()},
         imported_wh={slot: one.import_wh for slot, one in measured.items()},

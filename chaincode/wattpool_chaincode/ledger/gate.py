@@ -18,7 +18,8 @@ from wattpool_chaincode.ledger.period import (
     require_time,
     write_phase,
 )
-from wattpool_chaincode.ledger.reservations import read_reservations, reserved_wh
+from wattpool_chaincode.ledger.reservations import is_standing, read_reservations, reserved_wh
+from wattpool_chaincode.ledger.suspension import read_suspended
 from wattpool_chaincode.records import codec
 from wattpool_chaincode.records.units import WH_PER_KWH
 from wattpool_chaincode.roster import Entry
@@ -34,6 +35,7 @@ def close_gate(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
 
     A meter may change its mind until the gate closes: its request with the highest counter counts, and makes no order
     if its balance is nothing. Two different requests with one counter contradict each other, and neither counts.
+    Orders of slots that were suspended meanwhile drop out.
 
     Raises:
         Refused: argument_malformed, period_unknown, too_early.
@@ -46,8 +48,15 @@ def close_gate(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
     found = chunks.read_rows(context, REQUESTS, start_utc, chunks.list_chunks(context, REQUESTS, start_utc))
     entries = read_all_entries(context, state.roster)
     purses = Pages(context, PURSE)
-    reserved = reserved_wh(read_reservations(context, start_utc))
-    rows = [_unreserved(row, *reserved) for row in _last_words(found) if _asks(row)]
+    suspended = read_suspended(context)
+    standing = [
+        one
+        for one in read_reservations(context, start_utc)
+        if is_standing(one, lambda slot: entries[slot].party, suspended)
+    ]
+    reserved = reserved_wh(standing)
+    asked = [row for row in _last_words(found) if _asks(row) and row[0] not in suspended]
+    rows = [_unreserved(row, *reserved) for row in asked]
     orders = [_affordable(row, entries[row[0]], purses) for row in rows]
     book = codec.encode({"orders": orders, "salt": chunks.salt_of(found)})
     gate = {

@@ -30,9 +30,10 @@ from wattpool_chaincode.ledger.firm import Outcome, Progress, settle_firm
 from wattpool_chaincode.ledger.opening import read_last_period
 from wattpool_chaincode.ledger.period import Phase, key, phase_of, read_entry, read_roster
 from wattpool_chaincode.ledger.refusals import LedgerRefusal
-from wattpool_chaincode.ledger.reservations import read_reservations, write_reservations
+from wattpool_chaincode.ledger.reservations import Reservation, read_reservations, write_reservations
 from wattpool_chaincode.ledger.roster import latest_roster
-from wattpool_chaincode.ledger.tokens import debit, read_wallet, require_slot, take_order, write_wallet
+from wattpool_chaincode.ledger.suspension import read_suspended
+from wattpool_chaincode.ledger.tokens import credit_wallet, debit, require_slot, take_order, write_wallet
 from wattpool_chaincode.market.levels import Level
 from wattpool_chaincode.records import codec
 from wattpool_chaincode.records.period import DAY_S, Period
@@ -157,8 +158,8 @@ def add_offer(context: Context, argument: dict[str, Any]) -> dict[str, str]:
 
     Raises:
         Refused: argument_malformed, roster_unknown, a `PayloadRefusal` (early if it names a time to come),
-            slot_not_owned, not_admitted, not_a_period, period_unknown if the market never opened, window_past,
-            window_too_far, window_too_long, over_line_limit, outside_tariffs, balance_too_low.
+            slot_not_owned, not_admitted, suspended, not_a_period, period_unknown if the market never opened,
+            window_past, window_too_far, window_too_long, over_line_limit, outside_tariffs, balance_too_low.
     """
     payload, wallet = take_order(context, argument, "offer", **OFFER)
     content = payload.content
@@ -195,8 +196,8 @@ def pick_offer(context: Context, argument: dict[str, Any]) -> dict[str, str]:
 
     Raises:
         Refused: argument_malformed, roster_unknown, a `PayloadRefusal`, offer_unknown, offer_taken, offer_cancelled,
-            offer_expired, own_offer, slot_not_owned, not_admitted, out_of_reach, over_line_limit, outside_tariffs,
-            balance_too_low.
+            offer_expired, own_offer, slot_not_owned, not_admitted, suspended, out_of_reach, over_line_limit,
+            outside_tariffs, balance_too_low.
     """
     payload, wallet = take_order(context, argument, "pick", **PICK)
     offer_id, slot = payload.content["offer"], payload.content["slot"]
@@ -244,9 +245,17 @@ def confirm_p2l(context: Context, argument: dict[str, Any]) -> dict[str, str]:
     rules = read_roster(context, pick.roster).rules_at(offer.from_utc)
 
     window = _window(offer, rules)
-    write_reservations(
-        context, offer_id, bid_slot=pick.slot, offer_slot=offer.slot, energy_wh=offer.energy_wh, window=window
+    reservation = Reservation(
+        offer=offer_id,
+        bid_slot=pick.slot,
+        offer_slot=offer.slot,
+        plan_wh=offer.energy_wh,
+        due_wh=offer.energy_wh,
+        ends=True,
+        buyer=pick.buyer,
+        seller=offer.seller,
     )
+    write_reservations(context, reservation, window)
     status = _write(context, offer_id, replace(offer, phase=OfferPhase.CONFIRMED))
     begin = {
         "energy_wh": offer.energy_wh,
@@ -274,8 +283,8 @@ def confirm_l2p(context: Context, argument: dict[str, Any]) -> dict[str, str]:
         raise Refused(LedgerRefusal.TOO_EARLY, f"the offer is {offer.phase.value}; proved was expected")
     seller_ut = offer.outcome.paid_ut + offer.outcome.to_seller_ut + offer.deposit_ut - offer.outcome.to_buyer_ut
 
-    _credit(context, offer.seller, seller_ut)
-    _credit(context, pick.buyer, offer.held_ut - seller_ut)
+    credit_wallet(context, offer.seller, seller_ut)
+    credit_wallet(context, pick.buyer, offer.held_ut - seller_ut)
     phase = OfferPhase.PAID if offer.outcome.energy_wh else OfferPhase.DECLINED
     return _write(context, offer_id, replace(offer, phase=phase, held_ut=0))
 
@@ -315,11 +324,11 @@ def expire_offer(context: Context, argument: dict[str, Any]) -> dict[str, str]:
     if not _is_gate_closed(context, offer.from_utc):
         raise Refused(LedgerRefusal.TOO_EARLY, f"the gate of the period at {offer.from_utc} is not closed")
 
-    _credit(context, offer.seller, offer.deposit_ut)
+    credit_wallet(context, offer.seller, offer.deposit_ut)
     if offer.pick is None:
         context.delete(_open_key(offer, offer_id))
     else:
-        _credit(context, offer.pick.buyer, offer.pick.escrow_ut)
+        credit_wallet(context, offer.pick.buyer, offer.pick.escrow_ut)
     return _write(context, offer_id, replace(offer, phase=OfferPhase.EXPIRED, held_ut=0))
 
 
@@ -397,10 +406,14 @@ def to_begin(context: Context, argument: dict[str, Any]) -> list[dict[str, Any]]
     """
     start_utc, slot = fields.read(argument, period=fields.COUNT, slot=fields.COUNT)
     found = read_reservations(context, start_utc)
-    sides = [("export", one, one.offer_slot) for one in found] + [("import", one, one.bid_slot) for one in found]
-    return [
-        {"energy_wh": one.plan_wh, "offer": one.offer, "side": side} for side, one, trading in sides if trading == slot
-    ]
+    sides = [("export", one, one.offer_slot, one.seller) for one in found]
+    sides += [("import", one, one.bid_slot, one.buyer) for one in found]
+    own = [(side, one, party) for side, one, trading, party in sides if trading == slot]
+    if not own:
+        return []
+    # What a party before promised is nothing to the one that has the connection now.
+    owner = read_entry(context, read_roster(context, latest_roster(context)), slot).party
+    return [{"energy_wh": one.plan_wh, "offer": one.offer, "side": side} for side, one, party in own if party == owner]
 
 
 def proof_of_delivery(context: Context, argument: dict[str, Any]) -> list[dict[str, Any]]:
@@ -431,6 +444,8 @@ def _trading_slot(context: Context, slot: int, party: str) -> Entry:
     entry = require_slot(context, slot, party)
     if not entry.may_trade:
         raise Refused(LedgerRefusal.NOT_ADMITTED, f"slot {slot}")
+    if slot in read_suspended(context):
+        raise Refused(LedgerRefusal.SUSPENDED, f"slot {slot}")
     return entry
 
 
@@ -510,11 +525,6 @@ def _agreed(offer: Offer, *, slot: int, level: Level, rules: Rules) -> AgreedMat
         price_ut_per_kwh=offer.price_ut_per_kwh,
         fee_ut_per_kwh=fee_ut_per_kwh(rules, level),
     )
-
-
-def _credit(context: Context, party: str, amount_ut: int) -> None:
-    wallet = read_wallet(context, party)
-    write_wallet(context, party, replace(wallet, balance_ut=wallet.balance_ut + amount_ut))
 
 
 def _read(context: Context, offer_id: str) -> Offer:

@@ -1,10 +1,12 @@
 """Opening a period, and giving its market up."""
 
+from collections import Counter
 from typing import Any
 
 from wattpool_chaincode import fields
 from wattpool_chaincode.context import Context
 from wattpool_chaincode.ledger.clearing import read_matches
+from wattpool_chaincode.ledger.handover import credit_slots, hand_over
 from wattpool_chaincode.ledger.pages import PURSE, Pages
 from wattpool_chaincode.ledger.period import (
     LAST_KEY,
@@ -20,7 +22,7 @@ from wattpool_chaincode.ledger.period import (
 )
 from wattpool_chaincode.ledger.refusals import LedgerRefusal
 from wattpool_chaincode.ledger.roster import latest_roster
-from wattpool_chaincode.ledger.tokens import fold_moves
+from wattpool_chaincode.ledger.tokens import Wallets, fold_moves
 from wattpool_chaincode.records import codec
 from wattpool_chaincode.records.period import Period
 from wattpool_chaincode.refusal import Refused
@@ -30,7 +32,7 @@ ABORT_VOTES = 2
 
 
 def open_period(context: Context, argument: dict[str, Any]) -> dict[str, str]:
-    """Open the period after the last one, under a roster version; deposits and withdrawals are carried out.
+    """Open the period after the last one, under a roster version; deposits, withdrawals and handovers are carried out.
 
     Periods follow each other without a gap (mission row B2); the market of the one before must be fixed or given up.
     Under a live clock a period opens at the earliest one period's length before its gate closes, so that nobody can
@@ -59,7 +61,13 @@ def open_period(context: Context, argument: dict[str, Any]) -> dict[str, str]:
     if last is not None and phase_of(context, last) in (Phase.OPEN, Phase.CLOSED):
         raise Refused(LedgerRefusal.PREVIOUS_NOT_READY, f"the market of the period at {last} is not fixed")
 
-    fold_moves(context, roster)
+    purses, wallets = Pages(context, PURSE), Wallets(context)
+    if last is not None:
+        before = read_period(context, last).roster
+        hand_over(context, before, roster, start_utc=start_utc, purses=purses, wallets=wallets)
+    fold_moves(context, roster, purses, wallets)
+    purses.write()
+    wallets.write()
     context.put(LAST_KEY, codec.encode(start_utc))
     state = PeriodState(period=Period(start_utc, rules.period_s), phase=Phase.OPEN, roster=roster)
     write_phase(context, state, Phase.OPEN)
@@ -127,13 +135,13 @@ def read_last_period(context: Context) -> int | None:
 
 
 def _give_up(context: Context, state: PeriodState, reason: str) -> None:
-    """Write the escrow back to the purses and a deal without a trade."""
+    """Return the escrow and write a deal without a trade."""
     start_utc = state.period.start_utc
     if context.get(key("deal", start_utc)) is not None:
-        purses = Pages(context, PURSE)
+        escrows_ut: Counter[int] = Counter()
         for match in read_matches(context, state):
-            purses[match.bid_slot] += match.escrow_ut
-        purses.write()
+            escrows_ut[match.bid_slot] += match.escrow_ut
+        credit_slots(context, start_utc, escrows_ut)
     given_up = {"aborted": reason, "agreed_wh": 0, "escrow_ut": 0, "pages": 0, "trades": 0}
     context.put(key("deal", start_utc), codec.encode(given_up))
     write_phase(context, state, Phase.ACTIVE)

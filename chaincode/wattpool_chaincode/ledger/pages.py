@@ -1,5 +1,7 @@
 """What changes every period, in pages shaped like the roster's: purses, request counters, meter registers.
 
+Who had a slot until when is kept in such pages, too.
+
 Only the period's stages write them, each page once a stage, so that 10,000 balances are 20 keys and none is hot.
 """
 
@@ -12,7 +14,8 @@ from wattpool_chaincode.records import codec
 PURSE = "purse"
 COUNTER = "counter"
 REGISTER = "register"
-_EMPTY = {PURSE: 0, COUNTER: 0, REGISTER: None}
+HANDOVER = "handover"
+_EMPTY = {PURSE: 0, COUNTER: 0, REGISTER: None, HANDOVER: None}
 
 
 class Pages:

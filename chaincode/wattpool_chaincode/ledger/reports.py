@@ -60,6 +60,7 @@ class Register(NamedTuple):
     export_wh: int
     time_utc: int
     sure: bool = True  # its clock was synchronised, it reported no error, and its readings can be true
+    installation: int = 0  # how many devices measured the connection before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +146,16 @@ def _measure(
     if not signed.is_signed_by(bytes.fromhex(entry.device_key)):
         raise Refused(PayloadRefusal.WRONGLY_SIGNED)
     known = measured.get(entry.slot)
-    last = known.register if known is not None else Register(*(registers[entry.slot] or entry.opening))
-    after = Register(record.number, signed.hash, record.import_wh, record.export_wh, record.time_utc, _is_sure(record))
+    last = known.register if known is not None else _last(entry, registers[entry.slot])
+    after = Register(
+        record.number,
+        signed.hash,
+        record.import_wh,
+        record.export_wh,
+        record.time_utc,
+        sure=_is_sure(record),
+        installation=entry.installation,
+    )
     _require_next(record, after, last)
     if not _is_plausible(last, after, entry, state):
         return Measured(entry.slot, _raised(last, after), Quality.SUSPECT, 0, 0)
@@ -154,6 +163,14 @@ def _measure(
     if quality is not Quality.GOOD:
         return Measured(entry.slot, after, quality, 0, 0)
     return Measured(entry.slot, after, quality, after.import_wh - last.import_wh, after.export_wh - last.export_wh)
+
+
+def _last(entry: Entry, stored: list[Any] | None) -> Register:
+    """Return where a device's registers stand; a new device begins at its opening, and never goes on with another's."""
+    register = None if stored is None else Register(*stored)
+    if register is None or register.installation != entry.installation:
+        return Register(*entry.opening, installation=entry.installation)
+    return register
 
 
 def _read(item: object) -> SignedRecord:

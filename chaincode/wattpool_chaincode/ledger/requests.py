@@ -11,6 +11,7 @@ from wattpool_chaincode.ledger import chunks
 from wattpool_chaincode.ledger.chunks import REQUESTS, Refusals
 from wattpool_chaincode.ledger.pages import COUNTER, Pages
 from wattpool_chaincode.ledger.period import PAGES, Devices, PeriodState, Phase, read_period, require_phase
+from wattpool_chaincode.ledger.suspension import read_suspended
 from wattpool_chaincode.market.balance import balance_wh, is_within_line_limit
 from wattpool_chaincode.refusal import Refused
 
@@ -26,6 +27,7 @@ class RequestRefusal(StrEnum):
     """Why a request that is authentic is refused, in the order in which it is checked after `PayloadRefusal`."""
 
     NOT_ADMITTED = "not_admitted"
+    SUSPENDED = "suspended"
     OVER_LINE_LIMIT = "over_line_limit"
     OVER_OWNER_LIMIT = "over_owner_limit"
 
@@ -46,6 +48,7 @@ def ingest(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
     require_phase(state, Phase.OPEN)
     devices = Devices(context, state.roster, pages)
     counters = Pages(context, COUNTER)
+    suspended = read_suspended(context)
 
     def evaluate(items: list[Any]) -> tuple[list[list[Any]], Refusals]:
         rows: list[list[Any]] = []
@@ -53,15 +56,25 @@ def ingest(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
         seen: set[bytes] = set()
         for index, item in enumerate(items):
             try:
-                rows.append(_order(item, state, devices, counters, seen))
+                row = _order(item, state, devices, counters, seen=seen, suspended=suspended)
             except Refused as refusal:
                 refused.append((index, refusal.reason.value))
+            else:
+                rows.append(row)
         return rows, refused
 
     return chunks.take_in(context, REQUESTS, start_utc=start_utc, chunk=chunk, evaluate=evaluate)
 
 
-def _order(item: object, state: PeriodState, devices: Devices, counters: Pages, seen: set[bytes]) -> list[Any]:
+def _order(  # noqa: PLR0913 -- a request, and all that it is checked against
+    item: object,
+    state: PeriodState,
+    devices: Devices,
+    counters: Pages,
+    *,
+    seen: set[bytes],
+    suspended: frozenset[int],
+) -> list[Any]:
     """Return slot, counter, balance and limit of one request, or refuse it.
 
     The balance is computed here from what the meter says it will generate, consume and release (eq. (1)); a balance
@@ -80,6 +93,8 @@ def _order(item: object, state: PeriodState, devices: Devices, counters: Pages, 
     seen.add(signed.payload)
     if not entry.may_trade:
         raise Refused(RequestRefusal.NOT_ADMITTED, payload.signer)
+    if entry.slot in suspended:
+        raise Refused(RequestRefusal.SUSPENDED, payload.signer)
     content = payload.content
     balance = balance_wh(
         generation_w=content["generation_w"],

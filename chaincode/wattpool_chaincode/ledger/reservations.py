@@ -4,8 +4,8 @@ They are written while the period's gate is open and never after: gate and settl
 """
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass, replace
 
 from wattpool_chaincode.context import Context
 from wattpool_chaincode.ledger.period import key, part_range
@@ -26,6 +26,8 @@ class Reservation:
         plan_wh: what is due in this period.
         due_wh: what is due by its end.
         ends: whether the delivery window does.
+        buyer: the party that had the buyer's connection when they agreed.
+        seller: the party that had the seller's.
     """
 
     offer: str
@@ -34,24 +36,25 @@ class Reservation:
     plan_wh: int
     due_wh: int
     ends: bool
+    buyer: str
+    seller: str
 
 
-def write_reservations(  # noqa: PLR0913 -- a trade and its window
-    context: Context, offer: str, *, bid_slot: int, offer_slot: int, energy_wh: int, window: list[Period]
-) -> None:
-    """Reserve `energy_wh` evenly over the periods of `window`."""
-    due_wh = 0
+def write_reservations(context: Context, reservation: Reservation, window: list[Period]) -> None:
+    """Reserve what a firm trade is due at the end of `window`, evenly over its periods."""
+    energy_wh, due_wh = reservation.due_wh, 0
     for number, period in enumerate(window, start=1):
         before_wh, due_wh = due_wh, energy_wh * number // len(window)
-        row = [bid_slot, offer_slot, due_wh - before_wh, due_wh, number == len(window)]
-        context.put(key(_KIND, period.start_utc, offer), codec.encode(row))
+        one = replace(reservation, plan_wh=due_wh - before_wh, due_wh=due_wh, ends=number == len(window))
+        row = [one.bid_slot, one.offer_slot, one.plan_wh, one.due_wh, one.ends, one.buyer, one.seller]
+        context.put(key(_KIND, period.start_utc, one.offer), codec.encode(row))
 
 
 def read_reservations(context: Context, start_utc: int) -> list[Reservation]:
     """Return the reservations of a period, by offer; one that comes meanwhile is refused as a phantom."""
     found = []
     for name, value in context.range(*part_range(_KIND, start_utc)):
-        bid_slot, offer_slot, plan_wh, due_wh, ends = codec.load(value)
+        bid_slot, offer_slot, plan_wh, due_wh, ends, buyer, seller = codec.load(value)
         found.append(
             Reservation(
                 offer=name.rpartition("/")[2],
@@ -60,9 +63,23 @@ def read_reservations(context: Context, start_utc: int) -> list[Reservation]:
                 plan_wh=plan_wh,
                 due_wh=due_wh,
                 ends=ends,
+                buyer=buyer,
+                seller=seller,
             )
         )
     return found
+
+
+def is_standing(reservation: Reservation, party_of: Callable[[int], str], suspended: Container[int]) -> bool:
+    """Tell whether both ends can deliver: neither is suspended, and each is still the party's that agreed.
+
+    Args:
+        reservation: of a firm trade.
+        party_of: tells whose a slot is in the period.
+        suspended: slots.
+    """
+    ends = ((reservation.bid_slot, reservation.buyer), (reservation.offer_slot, reservation.seller))
+    return all(slot not in suspended and party_of(slot) == party for slot, party in ends)
 
 
 def parties_to(reservations: Iterable[Reservation]) -> set[int]:

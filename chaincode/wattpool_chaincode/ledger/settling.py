@@ -13,8 +13,9 @@ from wattpool_chaincode.ledger import chunks
 from wattpool_chaincode.ledger.chunks import RECORDS
 from wattpool_chaincode.ledger.clearing import read_deal, read_matches
 from wattpool_chaincode.ledger.delivery import FirmRow, allocate_firm, delivered_wh, firm_rows, left_for_pool
+from wattpool_chaincode.ledger.handover import credit_slots
 from wattpool_chaincode.ledger.offers import prove_deliveries, write_offer
-from wattpool_chaincode.ledger.pages import PURSE, REGISTER, Pages
+from wattpool_chaincode.ledger.pages import REGISTER, Pages
 from wattpool_chaincode.ledger.period import (
     COLLECTION,
     PeriodState,
@@ -30,9 +31,10 @@ from wattpool_chaincode.ledger.period import (
     write_phase,
 )
 from wattpool_chaincode.ledger.refusals import LedgerRefusal
-from wattpool_chaincode.ledger.reports import Measured, Quality
+from wattpool_chaincode.ledger.reports import Measured, Quality, Register
 from wattpool_chaincode.ledger.reservations import parties_to, read_reservations
 from wattpool_chaincode.ledger.settlement import Account, parties_of, settle_trades, sum_accounts
+from wattpool_chaincode.ledger.suspension import read_suspended
 from wattpool_chaincode.ledger.tokens import read_fees, write_fees
 from wattpool_chaincode.records import codec, merkle
 from wattpool_chaincode.refusal import Refused
@@ -40,7 +42,7 @@ from wattpool_chaincode.roster import Entry
 
 
 def settle_page(context: Context, argument: dict[str, Any]) -> dict[str, int]:
-    """Settle the slots of page `page`; page 0 comes first and freezes which meter records count.
+    """Settle the slots of page `page`; page 0 comes first and freezes which records count, and who is suspended.
 
     Raises:
         Refused: argument_malformed, period_unknown, late, too_early, previous_not_ready, page_unknown.
@@ -54,7 +56,7 @@ def settle_page(context: Context, argument: dict[str, Any]) -> dict[str, int]:
     # Until then its records cannot be taken in: to settle it now would be to settle it without them.
     require_previous_settled(context, state.period)
     slots = [entry.slot for entry in read_entries(context, state.roster, page)]
-    record_chunks = _freeze_or_read_chunks(context, state, page)
+    record_chunks, suspended = _freeze_or_read(context, state, page)
     rows = chunks.read_rows(context, RECORDS, start_utc, record_chunks)
     matches = read_matches(context, state)
     reservations = read_reservations(context, start_utc)
@@ -66,7 +68,7 @@ def settle_page(context: Context, argument: dict[str, Any]) -> dict[str, int]:
     # The first page looks at everyone's records, the others at what they settle.
     measured = _unambiguous(rows, range(state.roster.slots) if page == 0 else parties)
     _require_due(context, state, measured)
-    good = _good(measured)
+    good = _good(measured, suspended)
     allocations = allocate_firm(context, state, reservations, good, entries)
     left = left_for_pool(good, allocations)
     settled = settle_trades(matches, left, entries, slots=scope)
@@ -81,19 +83,17 @@ def settle_page(context: Context, argument: dict[str, Any]) -> dict[str, int]:
         "trades": [trade.to_row() for trade in settled if trade.agreed.bid_slot in here],
     }
 
-    purses, registers = Pages(context, PURSE), Pages(context, REGISTER)
+    registers = Pages(context, REGISTER)
     for slot in slots:
-        if accounts[slot].credit_ut:
-            purses[slot] += accounts[slot].credit_ut
         if slot in measured:
-            registers[slot] = list(measured[slot].register)
-    purses.write()
+            _move_on(context, registers, measured[slot])
     registers.write()
+    credit_slots(context, start_utc, {slot: account.credit_ut for slot, account in accounts.items()})
     private = codec.encode({"salt": chunks.salt_of(rows), "statements": statements})
     context.put_private(COLLECTION, key("statement", start_utc, page), private)
     context.put(key("settled", start_utc, page), codec.encode(result))
     if page == 0:
-        context.put(key("frozen", start_utc), codec.encode(record_chunks))
+        context.put(key("frozen", start_utc), codec.encode({"chunks": record_chunks, "suspended": suspended}))
         write_phase(context, state, Phase.SETTLING)
     return {"out_ut": result["out_ut"]}
 
@@ -167,15 +167,16 @@ def settled_page(context: Context, argument: dict[str, Any]) -> Any:
     return _read_settled(context, start_utc, page)
 
 
-def _freeze_or_read_chunks(context: Context, state: PeriodState, page: int) -> list[str]:
+def _freeze_or_read(context: Context, state: PeriodState, page: int) -> tuple[list[str], list[int]]:
+    """Return the chunks of records that count, and the slots that are suspended: the same for all pages."""
     start_utc = state.period.start_utc
     if page == 0:
-        return chunks.list_chunks(context, RECORDS, start_utc)
+        return chunks.list_chunks(context, RECORDS, start_utc), sorted(read_suspended(context))
     stored = context.get(key("frozen", start_utc))
     if stored is None:
         raise RuntimeError(f"the period at {start_utc} is settling and has no list of chunks")
-    frozen: list[str] = codec.load(stored)
-    return frozen
+    frozen = codec.load(stored)
+    return frozen["chunks"], frozen["suspended"]
 
 
 def _unambiguous(rows: Iterable[chunks.Rows], slots: Container[int]) -> dict[int, Measured]:
@@ -198,8 +199,18 @@ def _unambiguous(rows: Iterable[chunks.Rows], slots: Container[int]) -> dict[int
     return measured
 
 
-def _good(measured: dict[int, Measured]) -> dict[int, Measured]:
-    return {slot: one for slot, one in measured.items() if one.quality is Quality.GOOD}
+def _move_on(context: Context, registers: Pages, measured: Measured) -> None:
+    """Take a device's registers to where a period left them; where its predecessor's ended is kept."""
+    slot, before = measured.slot, registers[measured.slot]
+    if before is not None and Register(*before).installation != measured.register.installation:
+        name = f"register-past/{slot:07}/{Register(*before).installation:04}"
+        context.put(name, codec.encode(before))
+    registers[slot] = list(measured.register)
+
+
+def _good(measured: dict[int, Measured], suspended: Container[int]) -> dict[int, Measured]:
+    """Return what trades are settled on; what a suspended slot exchanged is the grid's."""
+    return {slot: one for slot, one in measured.items() if one.quality is Quality.GOOD and slot not in suspended}
 
 
 def _require_due(context: Context, state: PeriodState, measured: dict[int, Measured]) -> None:

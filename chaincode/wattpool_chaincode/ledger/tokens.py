@@ -15,7 +15,7 @@ from wattpool_chaincode import authentication, fields
 from wattpool_chaincode.authentication import PayloadRefusal
 from wattpool_chaincode.context import Context
 from wattpool_chaincode.ledger.pages import PURSE, Pages
-from wattpool_chaincode.ledger.period import Roster, read_entry, read_roster
+from wattpool_chaincode.ledger.period import Roster, read_entries_of, read_entry, read_roster
 from wattpool_chaincode.ledger.refusals import LedgerRefusal
 from wattpool_chaincode.ledger.roster import CONTRACT_CHANNEL, latest_roster
 from wattpool_chaincode.organisations import AGGREGATOR, DSO, PRICES_AND_MONEY
@@ -54,10 +54,27 @@ class Supply:
 
 @dataclass(frozen=True, kw_only=True)
 class Move:
-    """What waits to go into (`deposit_ut`, already taken from the wallet) or out of a connection's purse."""
+    """What waits to go into (`deposit_ut`, already taken from the party's wallet) or out of a connection's purse."""
 
+    party: str = ""
     deposit_ut: int = 0
     withdraw_ut: int = 0
+
+
+class Wallets:
+    """Wallets that one transaction credits, each read once and written back once."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._wallets: dict[str, Wallet] = {}
+
+    def credit(self, party: str, amount_ut: int) -> None:
+        owned = self._wallets.get(party) or read_wallet(self._context, party)
+        self._wallets[party] = replace(owned, balance_ut=owned.balance_ut + amount_ut)
+
+    def write(self) -> None:
+        for party, owned in self._wallets.items():
+            write_wallet(self._context, party, owned)
 
 
 def buy_tokens(context: Context, argument: dict[str, Any]) -> None:
@@ -129,10 +146,11 @@ def deposit_tokens(context: Context, argument: dict[str, Any]) -> None:
     slot, amount_ut = payload.content["slot"], payload.content["amount_ut"]
     require_slot(context, slot, payload.signer)
     remaining = debit(wallet, payload, amount_ut)
-    move = _read_move(context, slot)
+    stored = _read_move(context, slot)
+    move = _move_of(stored, payload.signer)
 
     write_wallet(context, payload.signer, remaining)
-    _write_move(context, slot, replace(move, deposit_ut=move.deposit_ut + amount_ut))
+    _write_move(context, slot, stored, replace(move, deposit_ut=move.deposit_ut + amount_ut))
 
 
 def withdraw_tokens(context: Context, argument: dict[str, Any]) -> None:
@@ -144,10 +162,11 @@ def withdraw_tokens(context: Context, argument: dict[str, Any]) -> None:
     payload, wallet = take_order(context, argument, "withdraw", slot=fields.COUNT, amount_ut=fields.AMOUNT)
     slot, amount_ut = payload.content["slot"], payload.content["amount_ut"]
     require_slot(context, slot, payload.signer)
-    move = _read_move(context, slot)
+    stored = _read_move(context, slot)
+    move = _move_of(stored, payload.signer)
 
     write_wallet(context, payload.signer, replace(wallet, counter=payload.counter))
-    _write_move(context, slot, replace(move, withdraw_ut=min(move.withdraw_ut + amount_ut, fields.MAX_UT)))
+    _write_move(context, slot, stored, replace(move, withdraw_ut=min(move.withdraw_ut + amount_ut, fields.MAX_UT)))
 
 
 def redeem_fees(context: Context, argument: dict[str, Any]) -> None:
@@ -188,7 +207,12 @@ def purse(context: Context, argument: dict[str, Any]) -> dict[str, int]:
         Refused: argument_malformed.
     """
     (slot,) = fields.read(argument, slot=fields.COUNT)
-    return {"balance_ut": Pages(context, PURSE)[slot], **asdict(_read_move(context, slot))}
+    move = _read_move(context, slot)
+    return {
+        "balance_ut": Pages(context, PURSE)[slot],
+        "deposit_ut": move.deposit_ut,
+        "withdraw_ut": move.withdraw_ut,
+    }
 
 
 def supply(context: Context, argument: dict[str, Any]) -> dict[str, int]:
@@ -201,34 +225,29 @@ def supply(context: Context, argument: dict[str, Any]) -> dict[str, int]:
     return {**asdict(read_supply(context)), "fees_ut": read_fees(context)}
 
 
-def fold_moves(context: Context, roster: Roster) -> None:
-    """Carry out waiting deposits and withdrawals, slot by slot; part of opening a period.
+def fold_moves(context: Context, roster: Roster, purses: Pages, wallets: Wallets) -> None:
+    """Carry out waiting deposits and withdrawals, slot by slot; part of opening a period, which writes the purses.
 
     What is beyond the limit comes first when the next period opens, however often the first slots move meanwhile.
+    Of a party that has the slot no more, a deposit returns and a withdrawal has nothing left to take.
     """
-    purses = Pages(context, PURSE)
-    wallets: dict[str, Wallet] = {}
     stored = context.get(_LAST_MOVE_KEY)
     behind = _MOVES if stored is None else _move_key(int(codec.load(stored)) + 1)
     waiting = chain(context.range(behind, _MOVES_END), context.range(_MOVES, behind))
-    slots: list[int] = []
-    for key, value in islice(waiting, MAX_MOVES):
-        slot = int(key.removeprefix(_MOVES))
-        slots.append(slot)
-        move = Move(**codec.load(value))
+    moves = {int(key.removeprefix(_MOVES)): Move(**codec.load(value)) for key, value in islice(waiting, MAX_MOVES)}
+    entries = read_entries_of(context, roster, moves)
+    for slot, move in moves.items():
+        context.delete(_move_key(slot))
+        if entries[slot].party != move.party:
+            wallets.credit(move.party, move.deposit_ut)
+            continue
         held_ut = purses[slot] + move.deposit_ut
         withdrawn_ut = min(move.withdraw_ut, held_ut)
         purses[slot] = held_ut - withdrawn_ut
-        context.delete(key)
         if withdrawn_ut:
-            party = read_entry(context, roster, slot).party
-            owned = wallets.get(party) or read_wallet(context, party)
-            wallets[party] = replace(owned, balance_ut=owned.balance_ut + withdrawn_ut)
-    purses.write()
-    for party, owned in wallets.items():
-        write_wallet(context, party, owned)
-    if len(slots) == MAX_MOVES:
-        context.put(_LAST_MOVE_KEY, codec.encode(slots[-1]))
+            wallets.credit(move.party, withdrawn_ut)
+    if len(moves) == MAX_MOVES:
+        context.put(_LAST_MOVE_KEY, codec.encode(list(moves)[-1]))
 
 
 def read_supply(context: Context) -> Supply:
@@ -287,6 +306,12 @@ def write_wallet(context: Context, party: str, value: Wallet) -> None:
     context.put(f"wallet/{party}", codec.encode(asdict(value)))
 
 
+def credit_wallet(context: Context, party: str, amount_ut: int) -> None:
+    wallets = Wallets(context)
+    wallets.credit(party, amount_ut)
+    wallets.write()
+
+
 def require_slot(context: Context, slot: int, party: str) -> Entry:
     """Return the entry of a connection of `party` in the latest roster.
 
@@ -336,8 +361,16 @@ def _read_move(context: Context, slot: int) -> Move:
     return Move() if stored is None else Move(**codec.load(stored))
 
 
-def _write_move(context: Context, slot: int, value: Move) -> None:
-    context.put(_move_key(slot), codec.encode(asdict(value)))
+def _move_of(stored: Move, party: str) -> Move:
+    """Return what waits for a party; what waits for another that had the connection before is not its."""
+    return stored if stored.party == party else Move(party=party)
+
+
+def _write_move(context: Context, slot: int, before: Move, after: Move) -> None:
+    """Write what waits for a slot; a deposit of the party before that never got in returns to its wallet."""
+    if before.party != after.party and before.deposit_ut:
+        credit_wallet(context, before.party, before.deposit_ut)
+    context.put(_move_key(slot), codec.encode(asdict(after)))
 
 
 def _move_key(slot: int) -> str:

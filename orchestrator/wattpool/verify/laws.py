@@ -5,7 +5,8 @@ every transaction. The escrow of a period is what its deal took in less what its
 once it is final.
 
 Energy, when a period is final: all that was bought was sold, no slot traded more than its meter measured, by hand and
-in the pool together, and the period record's Merkle root is over the statements that say so. Seals: each names its
+in the pool together, none that was suspended traded at all, and the period record's Merkle root is over the
+statements that say so. Seals: each names its
 period record and the seal before.
 """
 
@@ -113,6 +114,11 @@ class Laws:
                 ViolationKind.ENERGY,
                 f"period {start_utc}: the firm trades on record are not those settled, or got more than they claimed",
             )
+        suspended = self._read(key("frozen", start_utc))["suspended"]
+        sides = [slot for page in pages for trade in page["trades"] if trade[4] for slot in trade[1:3]]
+        shut_out = sorted({*sides, *+firm.bought_wh, *+firm.sold_wh} & set(suspended))
+        if shut_out:
+            raise Broken(ViolationKind.ENERGY, f"period {start_utc}: slots {shut_out} were suspended and traded")
         for number, page in enumerate(pages):
             self._require_statements(start_utc, number, page, firm)
 
