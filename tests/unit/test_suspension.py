@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from community import FIRST, Community, Home
+from community import FIRST, Community, Home, small_pages
 from wattpool_chaincode.chaincode import CallRefusal
 from wattpool_chaincode.ledger.refusals import LedgerRefusal
 from wattpool_chaincode.ledger.requests import RequestRefusal
@@ -111,12 +111,22 @@ def test_trades_of_a_slot_that_is_suspended_after_the_gate_settle_nothing(commun
     assert result["traded_wh"] == 400
 
 
-def test_who_is_suspended_is_frozen_with_the_first_page_that_settles(community: Community) -> None:
-    trade(community)
-    community.report(records(community))
-    community.ledger("settle", period=START, page=0)
-    decide(community, "suspend", "ann")
-    assert community.ledger("finalise", period=START)["traded_wh"] == 300
+@pytest.mark.parametrize(("before", "after", "traded_wh"), [(None, "suspend", 300), ("suspend", "reinstate", 0)])
+def test_who_is_suspended_is_frozen_with_the_first_page_that_settles(
+    before: str | None, after: str, traded_wh: int
+) -> None:
+    # Seller and buyer settle on pages of their own, and the decision comes between the two.
+    with small_pages(1):
+        community = Community([ANN, BOB, CY], page_size=1)
+        trade(community)
+        community.report(records(community))
+        if before is not None:
+            decide(community, before, "ann")
+        community.ledger("settle", period=START, page=0)
+        decide(community, after, "ann")
+        for page in (1, 2):
+            community.ledger("settle", period=START, page=page)
+        assert community.ledger("finalise", period=START)["traded_wh"] == traded_wh
 
 
 def test_what_is_due_by_hand_is_excused_while_an_end_is_suspended(community: Community) -> None:

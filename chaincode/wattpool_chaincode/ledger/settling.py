@@ -68,7 +68,7 @@ def settle_page(context: Context, argument: dict[str, Any]) -> dict[str, int]:
     # The first page looks at everyone's records, the others at what they settle.
     measured = _unambiguous(rows, range(state.roster.slots) if page == 0 else parties)
     _require_due(context, state, measured)
-    good = _good(measured, suspended)
+    good = _good(measured, frozenset(suspended))
     allocations = allocate_firm(context, state, reservations, good, entries)
     left = left_for_pool(good, allocations)
     settled = settle_trades(matches, left, entries, slots=scope)

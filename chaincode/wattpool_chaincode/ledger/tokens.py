@@ -239,7 +239,8 @@ def fold_moves(context: Context, roster: Roster, purses: Pages, wallets: Wallets
     for slot, move in moves.items():
         context.delete(_move_key(slot))
         if entries[slot].party != move.party:
-            wallets.credit(move.party, move.deposit_ut)
+            if move.deposit_ut:
+                wallets.credit(move.party, move.deposit_ut)
             continue
         held_ut = purses[slot] + move.deposit_ut
         withdrawn_ut = min(move.withdraw_ut, held_ut)
