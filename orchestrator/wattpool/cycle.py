@@ -98,12 +98,25 @@ class Cycle:
         period = first
         while period <= last:
             self._clock.wait_until(period.start_utc - self._community.rules.gate_lead_s)
+            # Before the gate closes, so that an offer picked by now counts.
+            self.carry_offers()
             if self._phase(period) is None:
                 before_gate(period)
             yield from self._advance(delivered, self.fix(period))
             delivered, delivering, period = delivering, period, period.next
         for ended in (delivered, delivering):
             yield from self._advance(ended)
+        self.carry_offers()
+
+    def carry_offers(self) -> None:
+        """Confirm offers that were picked, return the tokens of those that came to nothing, pay out proved ones.
+
+        Anyone may do that at any time; of many, the first are carried, and the others next time.
+        """
+        due = self._chain.evaluate("offers_due", by=AGGREGATOR)
+        steps = [_step(function, offer=offer) for function, offers in due.items() for offer in offers]
+        if steps:
+            self._chain.submit_together(steps, by=AGGREGATOR)
 
     def fix(self, period: Period) -> Stages:
         """Open a period, take in its requests, close its gate and put its trades in force."""

@@ -1,18 +1,21 @@
 """Two neighbours trade by hand at midday, beside the pool and on a real ledger, and anyone can check it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from page_check import Page
 from wattpool.client import Chain
 from wattpool.offers import Owner, Terms, offer_id
+from wattpool.report.figures import Kind
+from wattpool.report.rendering import Edition, render_bill, render_report
 from wattpool.simulation.community import plan_for
 from wattpool.simulation.engine import Simulation, clock_for, open_ledger
 from wattpool.simulation.homes import Home
 from wattpool.simulation.profiles import BUNDLED_DAY_START_UTC, read_profiles, select, to_periods
-from wattpool.simulation.report import summarise
+from wattpool.simulation.report import edition_of, summarise
 from wattpool.simulation.scenario import Scenario
 from wattpool.verify import verify
 from wattpool_chaincode.organisations import AGGREGATOR, MEMBERS
@@ -33,11 +36,15 @@ class Told:
     seller: Home
     buyer: Home
     window: tuple[Period, ...]
+    begin: list[dict[str, Any]]
     offer: dict[str, Any]
+    unwanted: list[dict[str, Any]]
+    due: dict[str, list[str]]
     proof: list[dict[str, Any]]
     statements: dict[str, list[dict[str, Any]]]
     wallets_ut: tuple[int, int]
     summary: dict[str, Any]
+    edition: Edition
 
 
 class Desk:
@@ -104,10 +111,9 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
         selling.fill()
         buying.fill()
         before_ut = (selling.wallet["balance_ut"], buying.wallet["balance_ut"])
-        offer = trade(simulation, selling, buying, window)
+        offer, unwanted = trade(simulation, selling, buying, window)
         for _ in run:
             pass
-        assert chain.submit("confirm_l2p", by=MEMBERS, offer=offer)["phase"] == "paid"
         slots = simulation.slots()
         statements = [chain.evaluate("statements", by=AGGREGATOR, period=one.start_utc, page=0) for one in window]
         return Told(
@@ -115,7 +121,10 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
             seller=seller,
             buyer=buyer,
             window=window,
+            begin=chain.evaluate("to_begin", by=MEMBERS, period=window[0].start_utc, slot=slots[seller.connection]),
             offer=chain.evaluate("offer", by=MEMBERS, offer=offer),
+            unwanted=[chain.evaluate("offer", by=MEMBERS, offer=one) for one in unwanted],
+            due=chain.evaluate("offers_due", by=MEMBERS),
             proof=chain.evaluate("proof_of_delivery", by=MEMBERS, offer=offer),
             statements={home.name: [page[slots[home.connection]] for page in statements] for home in (seller, buyer)},
             wallets_ut=(
@@ -123,11 +132,16 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
                 buying.wallet["balance_ut"] - before_ut[1],
             ),
             summary=summarise(simulation),
+            edition=edition_of(simulation),
         )
 
 
-def trade(simulation: Simulation, selling: Desk, buying: Desk, window: tuple[Period, Period]) -> str:
-    """Offer four fifths of what the seller will have, and let the buyer find, pick and pay it."""
+def trade(simulation: Simulation, selling: Desk, buying: Desk, window: tuple[Period, Period]) -> tuple[str, list[str]]:
+    """Offer four fifths of what the seller will have, and let the buyer find and pick it; nobody picks two others.
+
+    Returns:
+        The id of the offer, and those of the others.
+    """
     chain, slots = simulation.ledger, simulation.slots()
     energy_wh = 2 * min(selling.home.source.flows(one).export_wh for one in window) * 4 // 5
     energy_wh = min(energy_wh, 2 * min(buying.home.source.flows(one).import_wh for one in window))
@@ -146,10 +160,12 @@ def trade(simulation: Simulation, selling: Desk, buying: Desk, window: tuple[Per
     slot = slots[buying.home.connection]
     pick = buying.owner.pick(listed["offer"], slot=slot, counter=buying.next_counter())
     chain.submit("pick_offer", by=AGGREGATOR, order=pick.to_json())
-    chain.submit("confirm_p2l", by=AGGREGATOR, offer=listed["offer"])
-    (begin,) = chain.evaluate("to_begin", by=MEMBERS, period=window[0].start_utc, slot=terms.slot)
-    assert begin == {"energy_wh": energy_wh // 2, "offer": listed["offer"], "side": "export"}
-    return str(listed["offer"])
+    unwanted = []
+    for few_wh in (1, 2):
+        order = selling.owner.offer(replace(terms, energy_wh=few_wh), offered=offered, counter=selling.next_counter())
+        chain.submit("add_offer", by=MEMBERS, order=order.to_json())
+        unwanted.append(offer_id(order))
+    return str(listed["offer"]), unwanted
 
 
 def test_what_was_promised_is_delivered_and_paid_to_the_micro_token(told: Told) -> None:
@@ -172,6 +188,46 @@ def test_each_watt_hour_is_traded_by_hand_or_in_the_pool_or_is_the_grids(told: T
         firm_wh += sold["firm_sold_wh"]
     assert firm_wh == told.offer["energy_wh"]
     assert told.summary["trades"] > 0
+
+
+def test_the_cycle_confirms_pays_and_expires_what_is_due(told: Told) -> None:
+    assert [(one["energy_wh"], one["side"]) for one in told.begin] == [(told.offer["energy_wh"] // 2, "export")]
+    assert (told.offer["phase"], told.offer["held_ut"]) == ("paid", 0)
+    # Both give their deposits back to one wallet.
+    assert [(one["phase"], one["held_ut"]) for one in told.unwanted] == [("expired", 0)] * 2
+    assert told.due == {"confirm_l2p": [], "confirm_p2l": [], "expire_offer": []}
+
+
+def test_the_bills_of_all_come_to_the_records_and_the_summary(told: Told) -> None:
+    bills = told.edition.bills()
+    outcome, records = told.offer["outcome"], [one.record for one in told.edition.periods]
+
+    def total(kind: Kind) -> tuple[int, int, int]:
+        sums = [bill.sums[kind] for bill in bills.values()]
+        return sum(one.energy_wh for one in sums), sum(one.amount_ut for one in sums), sum(one.fee_ut for one in sums)
+
+    firm = (outcome["energy_wh"], outcome["paid_ut"], outcome["fee_ut"])
+    pool = tuple(sum(one[name] for one in records) for name in ("traded_wh", "paid_ut", "fees_ut"))
+    assert (total(Kind.FIRM_BOUGHT), total(Kind.FIRM_SOLD)) == (firm, (firm[0], -firm[1], 0))
+    assert (total(Kind.BOUGHT), total(Kind.SOLD)) == (pool, (pool[0], -pool[1], 0))
+    assert told.summary["traded_wh"] == firm[0] + pool[0]
+    assert told.summary["fees_ut"] == firm[2] + pool[2]
+    by_name = {told.edition.names[slot]: bill for slot, bill in bills.items()}
+    for name, home in told.summary["households_detail"].items():
+        bill = by_name[name]
+        assert (bill.bought_wh, bill.sold_wh, bill.saving_ut) == (home["bought_wh"], home["sold_wh"], home["saving_ut"])
+        assert bill.sums[Kind.GRID_IMPORT].energy_wh == home["grid_import_wh"]
+        assert bill.sums[Kind.GRID_EXPORT].energy_wh == home["grid_export_wh"]
+        assert (bill.consumption_wh, bill.generation_wh) == (home["consumed_wh"], home["generated_wh"])
+
+
+def test_the_pages_say_with_whom_one_traded_by_hand(told: Told) -> None:
+    bills = told.edition.bills()
+    slot, bill = next((slot, one) for slot, one in bills.items() if one.connection == told.buyer.connection)
+    text = " ".join(Page(render_bill(told.edition, slot, bill)).text.split())
+    assert f"you bought by hand from {told.seller.name}" in text
+    assert f"{bill.bought_wh / 1_000:.3f} from neighbours" in text
+    assert f"{told.summary['traded_wh'] / 1_000:.3f}" in Page(render_report(told.edition, bills)).text
 
 
 def test_the_proof_of_delivery_is_in_sealed_period_records(told: Told) -> None:

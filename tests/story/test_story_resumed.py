@@ -1,6 +1,6 @@
 """A day that is interrupted again and again, on the ledger of the option --ledger."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ TWO_HOURS_S = 7_200
 # The first even hour of the day before the bundled week's best one.
 START_UTC = BUNDLED_DAY_START_UTC - 86_400 + 3_600
 # After how many transactions of its own each run is interrupted: in the founding, and in most stages of a period.
-INTERRUPTIONS = (1, 60, 90, 1, 2, 4)
+INTERRUPTIONS = (1, 6, 25, 30, 1, 2, 4)
 
 
 class Interrupted(BaseException):
@@ -41,7 +41,11 @@ def interrupt_after(calls: int, ledger: AnyLedger, monkeypatch: pytest.MonkeyPat
             raise Interrupted
         return submit_async(call, by=by)
 
+    def submit_together(several: Sequence[Call], *, by: str) -> Sequence[Pending]:
+        return [submit(call, by=by) for call in several]
+
     monkeypatch.setattr(ledger, "submit_async", submit)
+    monkeypatch.setattr(ledger, "submit_together", submit_together)
 
 
 def run(open_any: Open, monkeypatch: pytest.MonkeyPatch | None = None, calls: int = 0) -> dict[str, Any]:

@@ -111,6 +111,7 @@ def test_no_query_can_write(chaincode: Chaincode) -> None:
         "roster_page": {"page": community.contract("roster", version=1)["pages"][0]},
         "rules": {"version": 1},
         "list_offers": {"bookmark": ""},
+        "offers_due": {},
         "offer": {"offer": offer},
         "period": {"period": FIRST.start_utc},
         "proof_of_delivery": {"offer": offer},

@@ -592,3 +592,30 @@ def test_what_breaks_a_rule_is_refused_by_name(
 def test_only_the_dso_curtails(community: Community, by: str) -> None:
     argument: dict[str, Any] = {"period": SECOND.start_utc, "feeder": "A", "reason": ""}
     assert community.refusal("ledger", "curtail", by=by, **argument) is LedgerRefusal.NOT_AUTHORISED
+
+
+def test_what_anyone_may_take_further_is_listed_while_it_is_due(community: Community) -> None:
+    def due() -> dict[str, list[str]]:
+        listed: dict[str, list[str]] = community.ledger("offers_due")
+        return {function: ids for function, ids in listed.items() if ids}
+
+    offered, taken, forgotten = (community.add_offer("ann", energy_wh=wh) for wh in (1, 2, 3))
+    for name, offer in (("bob", taken), ("cy", forgotten)):
+        community.ledger("pick_offer", order=community.pick_order(name, offer))
+    assert due() == {"confirm_p2l": sorted([taken, forgotten])}
+    community.open(SECOND)
+    community.ledger("confirm_p2l", offer=taken)
+    assert due() == {"confirm_p2l": [forgotten]}
+    community.fix(SECOND)
+    assert due() == {"expire_offer": [offered, forgotten]}
+    for offer in (offered, forgotten):
+        community.ledger("expire_offer", offer=offer)
+    assert due() == {}
+    measured = {"ann": {"export_wh": 2}, "bob": {"import_wh": 2}, "cy": {}}
+    community.report(
+        [community.record(name, period=SECOND, **energy) for name, energy in measured.items()], period=SECOND
+    )
+    community.settle(SECOND)
+    assert due() == {"confirm_l2p": [taken]}
+    community.ledger("confirm_l2p", offer=taken)
+    assert due() == {}

@@ -48,6 +48,8 @@ MAX_WINDOW_PERIODS = 96
 MAX_AHEAD_S = 7 * DAY_S
 LIST_SIZE = 100
 _OPEN, _OPEN_END = "offer-open/", "offer-open0"
+_PICKED, _PICKED_END = "offer-picked/", "offer-picked0"
+_PROVED, _PROVED_END = "offer-proved/", "offer-proved0"
 
 ENERGY = fields.Check("a positive number of watt-hours", lambda value: fields.COUNT.accepts(value) and value > 0)
 OFFER = {
@@ -223,6 +225,7 @@ def pick_offer(context: Context, argument: dict[str, Any]) -> dict[str, str]:
 
     write_wallet(context, payload.signer, remaining)
     context.delete(_open_key(offer, offer_id))
+    context.put(_picked_key(offer, offer_id), codec.encode(slot))
     held_ut = offer.held_ut + pick.escrow_ut
     return _write(context, offer_id, replace(offer, phase=OfferPhase.PICKED, held_ut=held_ut, pick=pick))
 
@@ -256,6 +259,7 @@ def confirm_p2l(context: Context, argument: dict[str, Any]) -> dict[str, str]:
         seller=offer.seller,
     )
     write_reservations(context, reservation, window)
+    context.delete(_picked_key(offer, offer_id))
     status = _write(context, offer_id, replace(offer, phase=OfferPhase.CONFIRMED))
     begin = {
         "energy_wh": offer.energy_wh,
@@ -285,6 +289,7 @@ def confirm_l2p(context: Context, argument: dict[str, Any]) -> dict[str, str]:
 
     credit_wallet(context, offer.seller, seller_ut)
     credit_wallet(context, pick.buyer, offer.held_ut - seller_ut)
+    context.delete(_proved_key(offer_id))
     phase = OfferPhase.PAID if offer.outcome.energy_wh else OfferPhase.DECLINED
     return _write(context, offer_id, replace(offer, phase=phase, held_ut=0))
 
@@ -329,6 +334,7 @@ def expire_offer(context: Context, argument: dict[str, Any]) -> dict[str, str]:
         context.delete(_open_key(offer, offer_id))
     else:
         credit_wallet(context, offer.pick.buyer, offer.pick.escrow_ut)
+        context.delete(_picked_key(offer, offer_id))
     return _write(context, offer_id, replace(offer, phase=OfferPhase.EXPIRED, held_ut=0))
 
 
@@ -365,8 +371,10 @@ def prove_deliveries(context: Context, rows: Iterable[FirmRow]) -> tuple[dict[st
     return proved, fees_ut
 
 
-def write_offer(context: Context, offer_id: str, value: Offer) -> None:
-    context.put(_key(offer_id), codec.encode(value.to_json()))
+def write_proved(context: Context, offer_id: str, value: Offer) -> None:
+    """Write an offer that was proved, and that it is to be paid out."""
+    context.put(_proved_key(offer_id), codec.encode(value.slot))
+    _put(context, offer_id, value)
 
 
 def offer(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
@@ -386,13 +394,28 @@ def list_offers(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
         Refused: argument_malformed.
     """
     (bookmark,) = fields.read(argument, bookmark=BOOKMARK)
-    last = read_last_period(context)
     # What nobody can pick any more stays behind until it expires.
-    next_utc = 0 if last is None else last + _is_gate_closed(context, last)
-    page = context.range_page(f"{_OPEN}{next_utc:011}", _OPEN_END, page_size=LIST_SIZE, bookmark=bookmark)
+    start = f"{_OPEN}{_next_utc(context):011}"
+    page = context.range_page(start, _OPEN_END, page_size=LIST_SIZE, bookmark=bookmark)
     ids = [name.rpartition("/")[2] for name, _ in page.items]
     listed = [{"offer": offer_id, **_read(context, offer_id).to_json()} for offer_id in ids]
     return {"bookmark": page.bookmark, "offers": listed}
+
+
+def offers_due(context: Context, argument: dict[str, Any]) -> dict[str, list[str]]:
+    """Return which offers anyone may take a step further, by the function that does; of many, the first.
+
+    Raises:
+        Refused: argument_malformed.
+    """
+    fields.read(argument)
+    next_utc = _next_utc(context)
+    late = [_ids(context, kind, f"{kind}{next_utc:011}") for kind in (_OPEN, _PICKED)]
+    return {
+        "confirm_l2p": _ids(context, _PROVED, _PROVED_END),
+        "confirm_p2l": _ids(context, f"{_PICKED}{next_utc:011}", _PICKED_END),
+        "expire_offer": [offer_id for ids in late for offer_id in ids],
+    }
 
 
 def to_begin(context: Context, argument: dict[str, Any]) -> list[dict[str, Any]]:
@@ -508,6 +531,12 @@ def _is_gate_closed(context: Context, start_utc: int) -> bool:
     return last is not None and last > start_utc
 
 
+def _next_utc(context: Context) -> int:
+    """Return from when on energy can still be reserved: the start of a window, or a moment before it."""
+    last = read_last_period(context)
+    return 0 if last is None else last + _is_gate_closed(context, last)
+
+
 def _window(offer: Offer, rules: Rules) -> list[Period]:
     return [Period(start_utc, rules.period_s) for start_utc in range(offer.from_utc, offer.until_utc, rules.period_s)]
 
@@ -536,7 +565,7 @@ def _read(context: Context, offer_id: str) -> Offer:
 
 def _write(context: Context, offer_id: str, value: Offer) -> dict[str, str]:
     """Write an offer, tell whoever listens, and return its status."""
-    write_offer(context, offer_id, value)
+    _put(context, offer_id, value)
     status = _status(offer_id, value)
     context.emit(OFFER_EVENT, codec.encode(status))
     return status
@@ -546,9 +575,27 @@ def _status(offer_id: str, value: Offer) -> dict[str, str]:
     return {"offer": offer_id, "phase": value.phase.value}
 
 
+def _put(context: Context, offer_id: str, value: Offer) -> None:
+    context.put(_key(offer_id), codec.encode(value.to_json()))
+
+
 def _key(offer_id: str) -> str:
     return f"offer/{offer_id}"
 
 
 def _open_key(offer: Offer, offer_id: str) -> str:
     return f"{_OPEN}{offer.from_utc:011}/{offer_id}"
+
+
+def _picked_key(offer: Offer, offer_id: str) -> str:
+    return f"{_PICKED}{offer.from_utc:011}/{offer_id}"
+
+
+def _proved_key(offer_id: str) -> str:
+    return f"{_PROVED}{offer_id}"
+
+
+def _ids(context: Context, start: str, end: str) -> list[str]:
+    """Return the first ids in a range of keys that end with them."""
+    page = context.range_page(start, end, page_size=LIST_SIZE)
+    return [name.rpartition("/")[2] for name, _ in page.items]

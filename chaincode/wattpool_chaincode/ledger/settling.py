@@ -14,7 +14,7 @@ from wattpool_chaincode.ledger.chunks import RECORDS
 from wattpool_chaincode.ledger.clearing import read_deal, read_matches
 from wattpool_chaincode.ledger.delivery import FirmRow, allocate_firm, delivered_wh, firm_rows, left_for_pool
 from wattpool_chaincode.ledger.handover import credit_slots
-from wattpool_chaincode.ledger.offers import prove_deliveries, write_offer
+from wattpool_chaincode.ledger.offers import prove_deliveries, write_proved
 from wattpool_chaincode.ledger.pages import REGISTER, Pages
 from wattpool_chaincode.ledger.period import (
     COLLECTION,
@@ -132,7 +132,7 @@ def finalise(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
 
     write_fees(context, read_fees(context) + fees_ut + firm_fees_ut)
     for offer_id, offer in proved.items():
-        write_offer(context, offer_id, offer)
+        write_proved(context, offer_id, offer)
     context.put(key("result", start_utc), codec.encode(result))
     write_phase(context, state, Phase.FINAL)
     return result

@@ -1,7 +1,7 @@
 """The figures of report and bills: pure functions of what was read from the ledger.
 
 Money is counted line by line as it was paid, and added up without rounding again: what the members' bills say comes
-to what the period records say, to the micro-token.
+to what the period records and the offers by hand say, to the micro-token.
 """
 
 from collections import Counter, defaultdict, deque
@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from wattpool.report.local_time import day_of
-from wattpool.report.reading import Negotiated, SettledPeriod, Terms, Trade
+from wattpool.report.reading import FirmTrade, Negotiated, SettledPeriod, Terms, Trade
 from wattpool_chaincode.ledger.reports import Quality
 from wattpool_chaincode.market.levels import Level
 from wattpool_chaincode.records.period import Period
@@ -28,8 +28,15 @@ class Kind(StrEnum):
     OWN_USE = "own_use"
     BOUGHT = "bought"
     SOLD = "sold"
+    FIRM_BOUGHT = "firm_bought"
+    FIRM_SOLD = "firm_sold"
+    COMPENSATION = "compensation"
     GRID_IMPORT = "grid_import"
     GRID_EXPORT = "grid_export"
+
+
+PURCHASES = (Kind.BOUGHT, Kind.FIRM_BOUGHT)
+SALES = (Kind.SOLD, Kind.FIRM_SOLD)
 
 
 class Line(NamedTuple):
@@ -37,7 +44,7 @@ class Line(NamedTuple):
 
     Attributes:
         period: when it was.
-        kind: what it is about.
+        kind: what it is about; firm is what was traded by hand, compensation what a promise that was not kept costs.
         partner: slot of the other side of a trade.
         level: of a trade.
         agreed_wh: what a trade was fixed at; for all else what flowed.
@@ -105,7 +112,7 @@ class Bill:
         connection: whose.
         lines: by time; those of nothing are left out.
         sums: of the lines, by kind, all kinds.
-        partners: sums of the trades, by kind (bought, sold) and the partner's slot, most energy first.
+        partners: sums of the trades, by kind of purchase and sale and the partner's slot, most energy first.
         alone_ut: what it would have owed without the market, at its tariff.
         unread: the periods without a reading to settle on, and why.
     """
@@ -126,12 +133,31 @@ class Bill:
         return self.alone_ut - self.owed_ut
 
     @property
+    def bought_wh(self) -> int:
+        return sum(self.sums[kind].energy_wh for kind in PURCHASES)
+
+    @property
+    def sold_wh(self) -> int:
+        return sum(self.sums[kind].energy_wh for kind in SALES)
+
+    @property
+    def fee_ut(self) -> int:
+        return sum(one.fee_ut for one in self.sums.values())
+
+    @property
     def consumption_wh(self) -> int:
-        return sum(self.sums[kind].energy_wh for kind in (Kind.OWN_USE, Kind.BOUGHT, Kind.GRID_IMPORT))
+        return self.sums[Kind.OWN_USE].energy_wh + self.bought_wh + self.sums[Kind.GRID_IMPORT].energy_wh
 
     @property
     def generation_wh(self) -> int:
-        return sum(self.sums[kind].energy_wh for kind in (Kind.OWN_USE, Kind.SOLD, Kind.GRID_EXPORT))
+        return self.sums[Kind.OWN_USE].energy_wh + self.sold_wh + self.sums[Kind.GRID_EXPORT].energy_wh
+
+
+class Rest(NamedTuple):
+    """What a member exchanged with the grid in a period."""
+
+    import_wh: int
+    export_wh: int
 
 
 class Flow(NamedTuple):
@@ -178,7 +204,10 @@ class Deviation(NamedTuple):
 
 
 class Foresight(NamedTuple):
-    """How well one member's orders met what it measured, in Wh over all periods, and the mean error of a period."""
+    """How well one member's orders met what it measured, in Wh over all periods, and the mean error of a period.
+
+    Both are without what was traded by hand.
+    """
 
     offered_wh: int
     export_wh: int
@@ -203,15 +232,25 @@ def bills(periods: Iterable[SettledPeriod], own_use: OwnUse) -> dict[int, Bill]:
     """Return the bill of every member, by slot."""
     drafts: dict[int, _Draft] = {}
     for settled in periods:
+        firm_bought_wh, firm_sold_wh = firm_wh(settled.firm)
         for statement in settled.statements:
             slot, terms = statement["slot"], settled.terms[statement["slot"]]
             draft = drafts.get(slot)
             if draft is None:
                 draft = drafts[slot] = _Draft(terms.connection)
-            draft.take(settled.period, terms, statement, own_use(terms.connection, settled.period))
+            rest = rest_of(statement, firm_bought_wh[slot], firm_sold_wh[slot])
+            draft.take(settled.period, terms, statement, own_use(terms.connection, settled.period), rest)
         for trade in settled.trades:
             drafts[trade.buyer].add(_line_of(settled.period, Kind.BOUGHT, trade))
             drafts[trade.seller].add(_line_of(settled.period, Kind.SOLD, trade))
+        for firm in settled.firm:
+            if firm.agreed_wh:
+                drafts[firm.buyer].add(_line_of(settled.period, Kind.FIRM_BOUGHT, firm))
+                drafts[firm.seller].add(_line_of(settled.period, Kind.FIRM_SOLD, firm))
+            owed_ut = firm.to_seller_ut - firm.to_buyer_ut
+            if firm.to_seller_ut or firm.to_buyer_ut:
+                drafts[firm.buyer].add(_compensation(settled.period, firm.seller, firm.level, owed_ut))
+                drafts[firm.seller].add(_compensation(settled.period, firm.buyer, firm.level, -owed_ut))
     return {slot: drafts[slot].to_bill() for slot in sorted(drafts)}
 
 
@@ -220,10 +259,29 @@ def no_own_use(connection: str, period: Period) -> int:  # noqa: ARG001 -- one w
     return 0
 
 
+def firm_wh(trades: Iterable[FirmTrade]) -> tuple[Counter[int], Counter[int]]:
+    """Return what each slot bought, and sold, by hand."""
+    bought: Counter[int] = Counter()
+    sold: Counter[int] = Counter()
+    for one in trades:
+        bought[one.buyer] += one.energy_wh
+        sold[one.seller] += one.energy_wh
+    return bought, sold
+
+
+def rest_of(statement: Mapping[str, Any], firm_bought_wh: int, firm_sold_wh: int) -> Rest:
+    """Return what of a statement is the grid's, given what was traded by hand and not undone."""
+    return Rest(
+        import_wh=statement["import_wh"] - statement["bought_wh"] - firm_bought_wh,
+        export_wh=statement["export_wh"] - statement["sold_wh"] - firm_sold_wh,
+    )
+
+
 def flow(settled: SettledPeriod, own_use: OwnUse) -> Flow:
     """Return what flowed in a period, over all members."""
-    bought = sum(one["bought_wh"] for one in settled.statements)
-    sold = sum(one["sold_wh"] for one in settled.statements)
+    firm = sum(one.energy_wh for one in settled.firm)
+    bought = sum(one["bought_wh"] for one in settled.statements) + firm
+    sold = sum(one["sold_wh"] for one in settled.statements) + firm
     return Flow(
         own_use_wh=sum(own_use(one["connection"], settled.period) for one in settled.statements),
         bought_wh=bought,
@@ -248,7 +306,7 @@ def by_day(periods: Iterable[SettledPeriod], zone: tzinfo) -> dict[date, list[Se
 
 def busiest_day(days: Mapping[date, Sequence[SettledPeriod]]) -> date:
     """Return the day on which most energy was traded, the first of equals."""
-    return max(days, key=lambda day: sum(one.record["traded_wh"] for one in days[day]))
+    return max(days, key=lambda day: sum(_traded_wh(one) for one in days[day]))
 
 
 def liveliest(periods: Sequence[SettledPeriod]) -> SettledPeriod:
@@ -258,7 +316,8 @@ def liveliest(periods: Sequence[SettledPeriod]) -> SettledPeriod:
 
 def price_range(settled: SettledPeriod) -> PriceRange | None:
     """Return the prices of what was traded in a period, None if nothing was."""
-    traded = [trade for trade in settled.trades if trade.energy_wh]
+    both: list[Trade | FirmTrade] = [*settled.trades, *settled.firm]
+    traded = [trade for trade in both if trade.energy_wh]
     if not traded:
         return None
     prices = [trade.price_ut_per_kwh for trade in traded]
@@ -285,8 +344,10 @@ def foresight(periods: Sequence[SettledPeriod]) -> dict[int, Foresight]:
             if one["quality"] != Quality.GOOD:
                 continue
             expected_wh = settled.expected_wh.get(one["slot"], 0)
-            error_wh = abs(expected_wh - one["export_wh"] + one["import_wh"])
-            new = (max(expected_wh, 0), one["export_wh"], max(-expected_wh, 0), one["import_wh"], error_wh, 1)
+            # An order is about what trades by hand leave.
+            export_wh, import_wh = one["export_wh"] - one["firm_sold_wh"], one["import_wh"] - one["firm_bought_wh"]
+            error_wh = abs(expected_wh - export_wh + import_wh)
+            new = (max(expected_wh, 0), export_wh, max(-expected_wh, 0), import_wh, error_wh, 1)
             sums[one["slot"]] = [old + more for old, more in zip(sums[one["slot"]], new, strict=True)]
     return {
         slot: Foresight(offered, exported, asked, imported, error // count)
@@ -296,11 +357,11 @@ def foresight(periods: Sequence[SettledPeriod]) -> dict[int, Foresight]:
 
 def partners(bills_by_slot: Mapping[int, Bill], *, most: int) -> Matrix:
     """Return who sold to whom, with the `most` sellers and buyers of most energy, by slot, and all others as one."""
-    sellers = _largest(bills_by_slot, Kind.SOLD, most)
-    buyers = _largest(bills_by_slot, Kind.BOUGHT, most)
+    sellers = _largest({slot: bill.sold_wh for slot, bill in bills_by_slot.items()}, most)
+    buyers = _largest({slot: bill.bought_wh for slot, bill in bills_by_slot.items()}, most)
     pairs: Counter[tuple[int | None, int | None]] = Counter()
     for seller, bill in bills_by_slot.items():
-        for buyer, one in bill.partners[Kind.SOLD]:
+        for buyer, one in (pair for kind in SALES for pair in bill.partners[kind]):
             if one.energy_wh:
                 pairs[seller if seller in sellers else None, buyer if buyer in buyers else None] += one.energy_wh
     others = [None]
@@ -326,9 +387,9 @@ def daily(bill: Bill, zone: tzinfo) -> dict[date, BilledDay]:
         day: BilledDay(
             Flow(
                 own_use_wh=sums[Kind.OWN_USE],
-                bought_wh=sums[Kind.BOUGHT],
+                bought_wh=sum(sums[kind] for kind in PURCHASES),
                 grid_import_wh=sums[Kind.GRID_IMPORT],
-                sold_wh=sums[Kind.SOLD],
+                sold_wh=sum(sums[kind] for kind in SALES),
                 grid_export_wh=sums[Kind.GRID_EXPORT],
             ),
             sums["owed_ut"],
@@ -347,8 +408,12 @@ def negotiations(settled: SettledPeriod) -> Iterator[Negotiation]:
         yield Negotiation(pair, agreed.popleft() if agreed else None)
 
 
-def _largest(bills_by_slot: Mapping[int, Bill], kind: Kind, most: int) -> list[int]:
-    traded = [(-bill.sums[kind].energy_wh, slot) for slot, bill in bills_by_slot.items() if bill.sums[kind].energy_wh]
+def _traded_wh(settled: SettledPeriod) -> int:
+    return int(settled.record["traded_wh"]) + sum(one.energy_wh for one in settled.firm)
+
+
+def _largest(traded_wh: Mapping[int, int], most: int) -> list[int]:
+    traded = [(-energy_wh, slot) for slot, energy_wh in traded_wh.items() if energy_wh]
     return sorted(slot for _, slot in sorted(traded)[:most])
 
 
@@ -359,18 +424,18 @@ class _Draft:
         self._connection = connection
         self._lines: list[Line] = []
         self._sums = {kind: Sum() for kind in Kind}
-        self._partners: dict[Kind, dict[int, Sum]] = {Kind.BOUGHT: {}, Kind.SOLD: {}}
+        self._partners: dict[Kind, dict[int, Sum]] = {kind: {} for kind in (*PURCHASES, *SALES)}
         self._alone_ut = 0
         self._unread: list[tuple[Period, Quality]] = []
 
-    def take(self, period: Period, terms: Terms, statement: Mapping[str, Any], own_use_wh: int) -> None:
+    def take(self, period: Period, terms: Terms, statement: Mapping[str, Any], own_use_wh: int, rest: Rest) -> None:
         """Take in a period's statement: own use and grid; the trades are added one by one."""
         quality = Quality(statement["quality"])
         if quality is not Quality.GOOD:
             self._unread.append((period, quality))
         import_wh, export_wh = statement["import_wh"], statement["export_wh"]
         self._alone_ut += grid_bill_ut(terms, import_wh=import_wh, export_wh=export_wh)
-        from_grid_wh, to_grid_wh = import_wh - statement["bought_wh"], export_wh - statement["sold_wh"]
+        from_grid_wh, to_grid_wh = rest
         retail, feed_in = terms.retail_ut_per_kwh, terms.feed_in_ut_per_kwh
         paid_ut, earned_ut = amount_ut(from_grid_wh, retail), amount_ut(to_grid_wh, feed_in)
         for kind, energy_wh, price, owed_ut in (
@@ -384,7 +449,7 @@ class _Draft:
     def add(self, line: Line) -> None:
         self._lines.append(line)
         self._sums[line.kind].add(line)
-        if line.partner is not None:
+        if line.partner is not None and line.kind in self._partners:
             self._partners[line.kind].setdefault(line.partner, Sum()).add(line)
 
     def to_bill(self) -> Bill:
@@ -402,9 +467,13 @@ class _Draft:
         )
 
 
-def _line_of(period: Period, kind: Kind, trade: Trade) -> Line:
+def _compensation(period: Period, partner: int, level: Level, owed_ut: int) -> Line:
+    return Line(period, Kind.COMPENSATION, partner, level, 0, 0, 0, owed_ut, 0)
+
+
+def _line_of(period: Period, kind: Kind, trade: Trade | FirmTrade) -> Line:
     """Return a trade as the bill of its buyer or of its seller has it."""
-    buys = kind is Kind.BOUGHT
+    buys = kind in PURCHASES
     return Line(
         period,
         kind,

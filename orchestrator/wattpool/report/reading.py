@@ -1,14 +1,17 @@
 """Reading settled periods from a ledger, by its queries alone."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from wattpool_chaincode.ledger.delivery import FirmRow
+from wattpool_chaincode.ledger.firm import Outcome as FirmOutcome
 from wattpool_chaincode.ledger.period import Phase
 from wattpool_chaincode.market.levels import Level
 from wattpool_chaincode.market.order import Outcome
 from wattpool_chaincode.organisations import AGGREGATOR
 from wattpool_chaincode.records.period import Period
+from wattpool_chaincode.records.units import amount_ut
 
 _SETTLED = (Phase.FINAL, Phase.SEALED)
 
@@ -46,6 +49,26 @@ class Trade(NamedTuple):
     price_ut_per_kwh: int
 
 
+class FirmTrade(NamedTuple):
+    """A trade by hand in one period of its delivery window.
+
+    What it pays is known when the window has ended; until then it counts as if all will be delivered. A trade that
+    is then declined counts as never delivered, in none of its periods. Over the window, energy and money come to what
+    the ledger paid out, and `agreed_wh` to what was promised: all that is short stands in the last period.
+    """
+
+    level: Level
+    buyer: int
+    seller: int
+    agreed_wh: int
+    energy_wh: int
+    paid_ut: int
+    fee_ut: int
+    price_ut_per_kwh: int
+    to_buyer_ut: int
+    to_seller_ut: int
+
+
 class Terms(NamedTuple):
     """What a member pays and gets without the market."""
 
@@ -65,6 +88,7 @@ class SettledPeriod:
             out.
         negotiated: all pairs, in the order in which they were cleared; none if the market was given up.
         trades: those in force.
+        firm: trades by hand, before the pool.
         statements: of every slot: what it imported, exported, traded and paid.
         record: the period record, totals over all slots.
         aborted: why the market was given up, None if it was not.
@@ -75,6 +99,7 @@ class SettledPeriod:
     expected_wh: Mapping[int, int]
     negotiated: Sequence[Negotiated]
     trades: Sequence[Trade]
+    firm: Sequence[FirmTrade]
     statements: Sequence[Mapping[str, Any]]
     record: Mapping[str, Any]
     aborted: str | None
@@ -88,12 +113,63 @@ class Community:
     period_s: int
 
 
+class FirmReader:
+    """Reads what trades by hand came to, each offer once."""
+
+    def __init__(self, ledger: Queries) -> None:
+        self._ledger = ledger
+        self._offers: dict[str, Mapping[str, Any]] = {}
+
+    def trades(self, settled_pages: Iterable[Mapping[str, Any]]) -> list[FirmTrade]:
+        """Return the trades by hand of a period, given all its settled pages."""
+        return [self._trade(FirmRow.from_row(row)) for page in settled_pages for row in page["firm"]]
+
+    def _trade(self, row: FirmRow) -> FirmTrade:
+        offer = self._offers.get(row.offer)
+        if offer is None:
+            offer = self._offers[row.offer] = self._ledger.evaluate("offer", by=AGGREGATOR, offer=row.offer)
+        price, pick, outcome = offer["price_ut_per_kwh"], offer["pick"], _outcome_of(offer)
+        # Nothing of a declined trade counts.
+        after_wh = min(row.progress.delivered_wh, outcome.energy_wh)
+        before_wh = min(row.progress.delivered_wh - row.delivered_wh, outcome.energy_wh)
+
+        def part(whole_ut: int) -> int:
+            """Return the period's part of an amount, so that the parts of all periods come to it."""
+            if not outcome.energy_wh:
+                return 0
+            return whole_ut * after_wh // outcome.energy_wh - whole_ut * before_wh // outcome.energy_wh
+
+        energy_wh = after_wh - before_wh
+        return FirmTrade(
+            level=Level(pick["level"]),
+            buyer=row.bid_slot,
+            seller=row.offer_slot,
+            agreed_wh=energy_wh + (offer["energy_wh"] - after_wh if row.ends else 0),
+            energy_wh=energy_wh,
+            paid_ut=part(outcome.paid_ut),
+            fee_ut=part(outcome.fee_ut),
+            price_ut_per_kwh=price,
+            to_buyer_ut=outcome.to_buyer_ut if row.ends else 0,
+            to_seller_ut=outcome.to_seller_ut if row.ends else 0,
+        )
+
+
+def _outcome_of(offer: Mapping[str, Any]) -> FirmOutcome:
+    """Return what a picked offer came to, or would if all were delivered."""
+    if offer["outcome"] is not None:
+        return FirmOutcome(**offer["outcome"])
+    paid_ut = amount_ut(offer["energy_wh"], offer["price_ut_per_kwh"])
+    fee_ut = offer["pick"]["escrow_ut"] - paid_ut
+    return FirmOutcome(energy_wh=offer["energy_wh"], paid_ut=paid_ut, fee_ut=fee_ut, to_buyer_ut=0, to_seller_ut=0)
+
+
 class LedgerReader:
     """Reads the two chains of one community."""
 
     def __init__(self, contract: Queries, ledger: Queries) -> None:
         self._contract = contract
         self._ledger = ledger
+        self._firm = FirmReader(ledger)
         self._rosters: dict[int, _Roster] = {}
 
     def community(self) -> Community:
@@ -136,6 +212,7 @@ class LedgerReader:
             expected_wh={slot: balance_wh for slot, _, balance_wh, _ in book["orders"]},
             negotiated=negotiated,
             trades=[Trade(Level(level), *numbers) for page in settled for level, *numbers in page["trades"]],
+            firm=self._firm.trades(settled),
             statements=[statement for page in statements for statement in page],
             record=state["result"],
             aborted=state["deal"].get("aborted"),

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from wattpool.report import charts, figures, formats
 from wattpool.report.charts import Series
-from wattpool.report.figures import Bill, Deviation, Flow, Kind, Negotiation, OwnUse, PriceRange
+from wattpool.report.figures import Bill, Deviation, Flow, Negotiation, OwnUse, PriceRange
 from wattpool.report.local_time import clock, day_of, stamp
 from wattpool.report.reading import SettledPeriod
 from wattpool.report.texts import TEXTS
@@ -114,7 +114,7 @@ def render_report(edition: Edition, bills: Mapping[int, Bill], *, chosen: Settle
             names=edition.names,
             homes=_homes(edition, bills),
             whole=figures.total(flow for _, flow in by_day),
-            fees_ut=sum(bill.sums[Kind.BOUGHT].fee_ut for bill in bills.values()),
+            fees_ut=sum(bill.fee_ut for bill in bills.values()),
             alone_ut=sum(bill.alone_ut for bill in bills.values()),
             owed_ut=sum(bill.owed_ut for bill in bills.values()),
             saving_ut=sum(bill.saving_ut for bill in bills.values()),
@@ -134,7 +134,9 @@ def render_bill(edition: Edition, slot: int, bill: Bill) -> str:
     """Return a member's bill as HTML."""
     days = [(day, one) for day, one in figures.daily(bill, edition.zone).items()]
     partners = [
-        (kind, edition.names[partner], one) for kind in (Kind.BOUGHT, Kind.SOLD) for partner, one in bill.partners[kind]
+        (kind, edition.names[partner], one)
+        for kind in (*figures.PURCHASES, *figures.SALES)
+        for partner, one in bill.partners[kind]
     ]
     unread = None
     if bill.unread:

@@ -105,7 +105,7 @@ TEXTS = MappingProxyType(
         "forecast_text": (
             "What all homes together told the market before its gate closed, and what their meters then measured: "
             "above the line energy left over, below it energy that was lacking. A wrong forecast costs "
-            "nothing; what was not foreseen is the grid's."
+            "nothing; what was not foreseen is the grid's. The table leaves out what was traded by hand."
         ),
         "forecast_description": "Two lines in steps, one value per market period: expected and measured net energy.",
         "expected": "expected",
@@ -137,6 +137,10 @@ TEXTS = MappingProxyType(
         "item_bought": "bought from neighbours",
         "item_fees": "network fees on it",
         "item_sold": "sold to neighbours",
+        "item_firm_bought": "bought by hand",
+        "item_firm_fees": "network fees on it",
+        "item_firm_sold": "sold by hand",
+        "item_compensation": "compensation for promises not kept",
         "item_grid_import": "the rest, from the grid",
         "item_grid_export": "the rest, to the grid",
         "total": "total",
@@ -145,12 +149,22 @@ TEXTS = MappingProxyType(
         "direction": "direction",
         "direction_bought": "you bought from",
         "direction_sold": "you sold to",
+        "direction_firm_bought": "you bought by hand from",
+        "direction_firm_sold": "you sold by hand to",
         "shortfall": "not delivered kWh",
         "no_trades": "You traded with nobody.",
         "bill_shortfalls": "Shortfalls",
         "shortfall_none": "All that was agreed was delivered.",
         "shortfall_bought": "You had agreed to buy {energy} kWh more than came about; you paid nothing for it.",
         "shortfall_sold": "You had agreed to sell {energy} kWh more than came about; you were charged nothing for it.",
+        "shortfall_firm_bought": (
+            "By hand you had agreed to buy {energy} kWh more than came about; what was not excused and cost one side "
+            "something is compensated."
+        ),
+        "shortfall_firm_sold": (
+            "By hand you had agreed to sell {energy} kWh more than came about; what was not excused and cost one side "
+            "something is compensated."
+        ),
         "unread": "{count} periods had no reading; your supplier settles them. The first: {start} ({quality}).",
         "quality_span": "reading over several periods",
         "quality_unsure": "clock or reading in doubt",

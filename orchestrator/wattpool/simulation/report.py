@@ -1,11 +1,12 @@
 """What a simulation came to: the figures of every household and of all, read back from the ledger."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from wattpool.report.figures import grid_bill_ut
+from wattpool.report.figures import firm_wh, grid_bill_ut, rest_of
 from wattpool.report.local_time import zone_of
-from wattpool.report.reading import LedgerReader, Terms
+from wattpool.report.reading import FirmReader, FirmTrade, LedgerReader, Terms
 from wattpool.report.rendering import Edition
 from wattpool.simulation.engine import Simulation
 from wattpool.simulation.homes import Home
@@ -23,13 +24,14 @@ class HouseholdFigures:
         consumed_wh: by the home.
         generated_wh: by its panels.
         own_use_wh: generated and used at once.
-        bought_wh: from neighbours.
-        sold_wh: to neighbours.
+        bought_wh: from neighbours, in the pool and by hand.
+        sold_wh: to neighbours, likewise.
         grid_import_wh: from the grid.
         grid_export_wh: to the grid.
         paid_ut: to neighbours.
         fees_ut: to the DSO, for local network use.
         earned_ut: from neighbours.
+        compensation_ut: owed to them for promises not kept; negative if it was paid.
         saving_ut: what the market was worth to it: the bill at the tariff alone less the bill with the market.
         balance_ut: its tokens at the end, in wallet and purse.
     """
@@ -44,29 +46,38 @@ class HouseholdFigures:
     paid_ut: int = 0
     fees_ut: int = 0
     earned_ut: int = 0
+    compensation_ut: int = 0
     saving_ut: int = 0
     balance_ut: int = 0
 
-    def add(self, home: Home, flows: Flows, statement: dict[str, Any]) -> None:
-        """Count one period: what the source says flowed, and the ledger's statement of it."""
+    def add(self, home: Home, flows: Flows, statement: dict[str, Any], firm: Sequence[FirmTrade]) -> None:
+        """Count one period: what the source says flowed, the ledger's statement of it, and all trades by hand."""
         if (flows.import_wh, flows.export_wh) != (statement["import_wh"], statement["export_wh"]):
             raise RuntimeError(f"the ledger's statement for {home.name} is not what its meter measured")
-        grid_import_wh = statement["import_wh"] - statement["bought_wh"]
-        grid_export_wh = statement["export_wh"] - statement["sold_wh"]
+        bought_wh, sold_wh = (by_slot[statement["slot"]] for by_slot in firm_wh(firm))
+        rest = rest_of(statement, bought_wh, sold_wh)
+        purchases = [one for one in firm if one.buyer == statement["slot"]]
+        sales = [one for one in firm if one.seller == statement["slot"]]
+        paid_ut = statement["paid_ut"] + sum(one.paid_ut for one in purchases)
+        fees_ut = statement["fees_ut"] + sum(one.fee_ut for one in purchases)
+        earned_ut = statement["earned_ut"] + sum(one.paid_ut for one in sales)
+        compensation_ut = sum(one.to_seller_ut - one.to_buyer_ut for one in purchases)
+        compensation_ut -= sum(one.to_seller_ut - one.to_buyer_ut for one in sales)
         self.consumed_wh += flows.consumption_wh
         self.generated_wh += flows.generation_wh
         self.own_use_wh += flows.own_use_wh
-        self.bought_wh += statement["bought_wh"]
-        self.sold_wh += statement["sold_wh"]
-        self.grid_import_wh += grid_import_wh
-        self.grid_export_wh += grid_export_wh
-        self.paid_ut += statement["paid_ut"]
-        self.fees_ut += statement["fees_ut"]
-        self.earned_ut += statement["earned_ut"]
+        self.bought_wh += statement["bought_wh"] + bought_wh
+        self.sold_wh += statement["sold_wh"] + sold_wh
+        self.grid_import_wh += rest.import_wh
+        self.grid_export_wh += rest.export_wh
+        self.paid_ut += paid_ut
+        self.fees_ut += fees_ut
+        self.earned_ut += earned_ut
+        self.compensation_ut += compensation_ut
         terms = Terms(home.connection, home.tariff.retail_ut_per_kwh, home.tariff.feed_in_ut_per_kwh)
         without = grid_bill_ut(terms, import_wh=statement["import_wh"], export_wh=statement["export_wh"])
-        local = statement["paid_ut"] + statement["fees_ut"] - statement["earned_ut"]
-        self.saving_ut += without - local - grid_bill_ut(terms, import_wh=grid_import_wh, export_wh=grid_export_wh)
+        local = paid_ut + fees_ut - earned_ut + compensation_ut
+        self.saving_ut += without - local - grid_bill_ut(terms, **rest._asdict())
 
 
 def summarise(simulation: Simulation) -> dict[str, Any]:
@@ -129,6 +140,7 @@ def _read_periods(simulation: Simulation) -> tuple[dict[str, HouseholdFigures], 
     households = {home.name: HouseholdFigures() for home in simulation.homes}
     totals = dict.fromkeys(("periods", "traded_wh", "agreed_wh", "trades", "declined", "fees_ut", "escrow_ut"), 0)
     pages = page_count(len(simulation.homes))
+    reader = FirmReader(simulation.ledger)
     period = simulation.scenario.first
     while period <= simulation.scenario.last:
         state = simulation.ledger.evaluate("period", by=AGGREGATOR, period=period.start_utc)
@@ -136,19 +148,21 @@ def _read_periods(simulation: Simulation) -> tuple[dict[str, HouseholdFigures], 
         totals["agreed_wh"] += state["deal"]["agreed_wh"]
         for name in ("traded_wh", "trades", "declined", "fees_ut"):
             totals[name] += state["result"][name]
-        for page in range(pages):
-            for statement in _statements(simulation, period, page):
-                home = by_connection[statement["connection"]]
-                households[home.name].add(home, home.source.flows(period), statement)
+        statements = [one for page in range(pages) for one in _read(simulation, "statements", period, page)]
+        firm: list[FirmTrade] = []
+        if state["result"]["firm"]:
+            firm = reader.trades(_read(simulation, "settled_page", period, page) for page in range(pages))
+        totals["traded_wh"] += sum(one.energy_wh for one in firm)
+        totals["fees_ut"] += sum(one.fee_ut for one in firm)
+        for statement in statements:
+            home = by_connection[statement["connection"]]
+            households[home.name].add(home, home.source.flows(period), statement, firm)
         period = period.next
     return households, totals
 
 
-def _statements(simulation: Simulation, period: Period, page: int) -> list[dict[str, Any]]:
-    statements: list[dict[str, Any]] = simulation.ledger.evaluate(
-        "statements", by=AGGREGATOR, period=period.start_utc, page=page
-    )
-    return statements
+def _read(simulation: Simulation, query: str, period: Period, page: int) -> Any:
+    return simulation.ledger.evaluate(query, by=AGGREGATOR, period=period.start_utc, page=page)
 
 
 def _sum(households: list[HouseholdFigures]) -> HouseholdFigures:
