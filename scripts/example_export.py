@@ -38,6 +38,7 @@ RULES = {
     "firm_decline_below_ppm": 500_000,
     "firm_shortfall_ut_per_kwh": 100_000,
     "seal_key": "03b2fb7e3e8ac82e099b34981ad2c28414a25badeba511509a115eeefabb62b9b5",
+    "correction_key": "03b2fb7e3e8ac82e099b34981ad2c28414a25badeba511509a115eeefabb62b9b5",
 }
 TARIFF = {
     "name": "standard",

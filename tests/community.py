@@ -69,6 +69,7 @@ RULES: dict[str, Any] = {
     "firm_decline_below_ppm": 500_000,
     "firm_shortfall_ut_per_kwh": 80_000,
     "seal_key": public_key_of("seal"),
+    "correction_key": public_key_of("correction"),
 }
 TARIFF = {
     "energy_ut_per_kwh": 150_000,
@@ -414,6 +415,67 @@ class Community:
         self.seal(period)
         return result
 
+    # Corrections.
+
+    def correction(
+        self,
+        values: Sequence[object],
+        *,
+        period: Period = FIRST,
+        by: str = "correction",
+        salt: bytes = SALT,
+        **changes: Any,
+    ) -> dict[str, Any]:
+        """Return the arguments of `correct`, signed by the DSO, transient data included; `changes` are of its content.
+
+        Each value is slot, import and export in Wh.
+        """
+        sent = chunk("correction", values, period=period, salt=salt)
+        content = {**self.correction_of(period), "values": sent["chunk"], **changes}
+        order = signed("correction", by, content, period=period)
+        return {"period": sent["period"], "transient": sent["transient"], "correction": order}
+
+    def correction_of(self, period: Period = FIRST) -> dict[str, Any]:
+        """Return what a correction of a period's latest version says of it."""
+        latest = self.version(period)
+        corrects = codec.content_id(codec.encode(latest["result"]))
+        return {"corrects": corrects, "version": latest["version"] + 1}
+
+    def correct(self, values: Sequence[object], *, period: Period = FIRST) -> Any:
+        """Fill gaps of a period with substitutes, seal the new version, return its record."""
+        result = self.ledger("correct", **self.correction(values, period=period))
+        self.seal_correction(period)
+        return result
+
+    def late(self, values: Sequence[object], *, period: Period = FIRST, **changes: Any) -> dict[str, Any]:
+        """Return the arguments of `correct_late`; each value is a slot and two places, see `place`."""
+        sent = chunk("correction", values, period=period)
+        arguments = {**self.correction_of(period), "values": sent["chunk"], **changes}
+        return {"period": sent["period"], "transient": sent["transient"], **arguments}
+
+    def correct_late(self, values: Sequence[object], *, period: Period = FIRST) -> Any:
+        """Fill gaps of a period by late records, seal the new version, return its record."""
+        result = self.ledger("correct_late", **self.late(values, period=period))
+        self.seal_correction(period)
+        return result
+
+    def seal_correction(self, period: Period = FIRST) -> Any:
+        """Seal the latest version of a period with the aggregator's signature, onto the version before."""
+        latest = self.version(period)
+        before = self.ledger("correction", period=period.start_utc, version=latest["version"] - 1)
+        seal = signed("seal", "seal", seal_content(latest["result"], before["seal"]), period=period)
+        return self.ledger("seal_correction", period=period.start_utc, version=latest["version"], seal=seal)
+
+    def version(self, period: Period = FIRST, number: int = 0) -> dict[str, Any]:
+        """Return a version of a period, by default the latest."""
+        return dict(self.ledger("correction", period=period.start_utc, version=number))
+
+    def corrected(self, name: str, period: Period = FIRST) -> dict[str, Any]:
+        """Return what the latest version of a period did to a home."""
+        page, index = divmod(self.slot(name), self.page_size)
+        version = self.version(period)["version"]
+        return dict(self.ledger("corrected_statements", period=period.start_utc, version=version, page=page)[index])
+
     # What is on the chains.
 
     def snapshot(self) -> bytes:
@@ -608,6 +670,11 @@ def chunk(kind: str, items: Iterable[object], *, period: Period = FIRST, salt: b
     name, data = ledger_chunks.encode_chunk(list(items), salt=salt)
     transient = {ledger_period.key(kind, period.start_utc, name): data}
     return {"period": period.start_utc, "chunk": name, "pages": [0], "transient": transient}
+
+
+def place(records: Sequence[str], index: int, *, period: Period) -> list[Any]:
+    """Return where a record was taken in: among `records`, one chunk of a period."""
+    return [period.start_utc, chunk("record", records, period=period)["chunk"], index]
 
 
 def unfounded() -> Community:

@@ -305,14 +305,29 @@ class Laws:
         require(surplus_ut == 0, "tokens", f"{surplus_ut} ut too many")
         for key in writes:
             kind, _, part = key.partition("/")
+            start, _, version = part.partition("/v")
+            version = int(version or 1)
             if kind == "result":
-                self.require_energy(part)
+                self.require_energy(start, version)
             elif kind == "seal":
-                self.require_seal(part, argument)
+                self.require_seal(start, version, argument)
+            elif kind in ("delta", "due"):
+                self.require_delta(start, version, before, writes)
 
-    def require_energy(self, start):
-        result = self.chain.read(f"result/{start}")
+    def pages(self, start, version):
+        """Return a version's public pages, each as the version that wrote it left it."""
         pages = [self.chain.read(key) for key in self.chain.range(f"settled/{start}/", f"settled/{start}0")]
+        for number, written_by in enumerate(self.chain.read(named("result", start, version)).get("pages", [])):
+            if written_by > 1:
+                pages[number] = self.chain.read(named(f"corrected/{start}", f"{number:04}", written_by))
+        return pages
+
+    def require_energy(self, start, version):
+        result, pages = self.chain.read(named("result", start, version)), self.pages(start, version)
+        if version > 1:
+            corrected = digest(self.chain.state[named("result", start, version - 1)][0])
+            named_right = (result["version"], result["corrects"]) == (version, corrected)
+            require(named_right, "energy", f"period {start}: version {version} corrects another")
         accounts = [account for page in pages for account in page["accounts"]]
         trades = [trade for page in pages for trade in page["trades"]]
         sums = {sum(one[1] for one in accounts), sum(one[2] for one in accounts), sum(one[4] for one in trades)}
@@ -325,28 +340,62 @@ class Laws:
         leaves = [bytes.fromhex(leaf) for page in pages for leaf in page["leaves"]]
         require(merkle_root(leaves).hex() == result["root"], "energy", f"period {start}: another root")
 
-    def require_seal(self, start, argument):
-        version = self.chain.read(f"roster/{self.chain.read(f'period/{start}')['roster']:06}")
-        rules = [one["rules"] for one in version["rules"] if one["from_utc"] <= int(start)][-1]
-        before = f"seal/{int(start) - rules['period_s']:011}"
+    def gets_ut(self, start, version):
+        """Return what each party got back or earned in a version, and the DSO in fees."""
+        roster = self.chain.read(f"roster/{self.chain.read(f'period/{start}')['roster']:06}")
+        parties = [one["party"] for page in roster["pages"] for one in self.chain.read(f"roster-page/{page}")]
+        gets_ut = {}
+        for page in self.pages(start, version):
+            for slot, _, _, _, fees_ut, earned_ut, refund_ut in page["accounts"]:
+                for party, amount_ut in ((parties[slot], earned_ut + refund_ut), ("DsoMSP", fees_ut)):
+                    gets_ut[party] = gets_ut.get(party, 0) + amount_ut
+        return gets_ut
+
+    def require_delta(self, start, version, before, writes):
+        delta, due_key = self.chain.read(named("delta", start, version)), named("due", start, version)
+        new, old = self.gets_ut(start, version), self.gets_ut(start, version - 1)
+        changes = {party: new.get(party, 0) - old.get(party, 0) for party in {**new, **old}}
+        payments = dict(delta["payments"])
+        holds = payments == {party: ut for party, ut in changes.items() if ut}
+        holds = holds and delta["corrects"] == digest(self.chain.state[named("result", start, version - 1)][0])
+        was_open = payments if named("delta", start, version) in writes else dict(before.get(due_key, []))
+        due = dict(self.chain.read(due_key)) if due_key in self.chain.state else {}
+        for party, ut in due.items():
+            holds = holds and (0 < ut <= was_open.get(party, 0) or was_open.get(party, 0) <= ut < 0)
+        for party, ut in was_open.items():
+            key = "fees" if party == "DsoMSP" else f"wallet/{party}"
+            values = (before.get(key), decode(binary(writes[key]))) if key in writes else (None, None)
+            was_ut, is_ut = (0 if one is None else HOLDINGS[key.partition("/")[0]](one) for one in values)
+            holds = holds and is_ut - was_ut == ut - due.get(party, 0)
+        require(holds and sum(due.values()) == 0, "tokens", f"period {start}: payments of version {version}")
+
+    def require_seal(self, start, version, argument):
+        roster = self.chain.read(f"roster/{self.chain.read(f'period/{start}')['roster']:06}")
+        rules = [one["rules"] for one in roster["rules"] if one["from_utc"] <= int(start)][-1]
+        before = f"seal/{int(start) - rules['period_s']:011}" if version == 1 else named("seal", start, version - 1)
         previous = self.chain.read(before)["seal"] if before in self.chain.state else "0" * 64
         text, signature = decode(argument)["seal"]
-        result_hash = digest(self.chain.state[f"result/{start}"][0])
+        result_hash = digest(self.chain.state[named("result", start, version)][0])
         tag, _, body = text.encode().partition(b" ")
         payload = decode(body)
         holds = (
             tag == b"wattpool/seal/1"
             and payload["period"] == int(start)
             and payload["content"] == {"previous": previous, "result": result_hash}
-            and self.chain.read(f"seal/{start}") == {"previous": previous, "seal": digest(text.encode())}
+            and self.chain.read(named("seal", start, version)) == {"previous": previous, "seal": digest(text.encode())}
             and is_signed(key_of(rules["seal_key"]), text.encode(), binary(signature))
         )
         require(holds, "seal", f"period {start}")
 
 
+def named(kind, start, version):
+    """Return the key of something of a version of a period."""
+    return f"{kind}/{start}" if version == 1 else f"{kind}/{start}/v{version:04}"
+
+
 def require_statements(chain, key, value):
     """Check private statements against the hashes that were published, and against what the meters measured."""
-    page = chain.read(key.replace("statement/", "settled/", 1))
+    page = chain.read(key.replace("statement/", "corrected/" if "/v" in key else "settled/", 1))
     statements = value["statements"]
     require([digest(encode(one)) for one in statements] == page["leaves"], "energy", f"{key}: other statements")
     accounts = {one[0]: (one[1], one[2]) for one in page["accounts"]}

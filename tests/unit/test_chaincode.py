@@ -62,6 +62,7 @@ TABLES = {
     "test_reports": ("REFUSED", "CALLS_REFUSED", "READINGS_REFUSED"),
     "test_settling": ("REFUSED",),
     "test_sealing": ("REFUSED",),
+    "test_correcting": ("REFUSED", "FIRM_REFUSED", "ENDS_REFUSED", "LATE_CHANGES_REFUSED"),
 }
 
 
@@ -100,8 +101,12 @@ def test_no_query_can_write(chaincode: Chaincode) -> None:
         community.fill_wallet(name, 1_000_000)
     offer = community.add_offer("ann")
     community.pick_offer("bob", offer)
-    arguments = {
+    arguments: dict[str, dict[str, Any]] = {
         "checkpoint": {"number": 0},
+        "corrected_page": {"period": FIRST.start_utc, "version": 1, "page": 0},
+        "corrected_statements": {"period": FIRST.start_utc, "version": 1, "page": 0},
+        "correction": {"period": FIRST.start_utc, "version": 1},
+        "list_dues": {"bookmark": ""},
         "cleared_page": {"period": FIRST.start_utc, "page": 0},
         "orders": {"period": FIRST.start_utc},
         "reading": {"period": FIRST.start_utc, "record": community.statement("ann")["record"]},

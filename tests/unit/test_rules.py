@@ -129,6 +129,7 @@ def test_there_are_no_tariffs_before_the_community() -> None:
         ("firm_decline_below_ppm", True),
         ("firm_shortfall_ut_per_kwh", MAX_PRICE_UT_PER_KWH + 1),
         ("seal_key", public_key_of("seal").upper()),
+        ("correction_key", public_key_of("seal")[2:]),
     ],
 )
 def test_rules_out_of_bounds_are_refused(name: str, value: object) -> None:

@@ -1,6 +1,6 @@
 """The laws are checked on whatever the ledger chain's contract writes: here on what a toy was told to write."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from wattpool.ledgers.port import Call
 from wattpool.verify import Violation, ViolationKind, verify
 from wattpool_chaincode.contract import CONTRACT
 from wattpool_chaincode.ledger import LEDGER
-from wattpool_chaincode.organisations import AGGREGATOR, OPERATOR_ATTRIBUTES
+from wattpool_chaincode.organisations import AGGREGATOR, DSO, OPERATOR_ATTRIBUTES
 from wattpool_chaincode.records import codec, merkle
 from wattpool_chaincode.records.ocmf import NO_HASH
 from wattpool_chaincode.records.period import Period
@@ -197,18 +197,19 @@ RULES = {"period_s": 900, "seal_key": public_key_of("seal")}
 CONTENT = {"previous": NO_HASH, "result": codec.content_id(codec.encode(RESULT))}
 
 
-def seal(
+def seal(  # noqa: PLR0913 -- all that may be wrong
     ledger: EmbeddedLedger,
     content: Mapping[str, Any] = CONTENT,
     *,
     signer: str = "seal",
     period: Period = FIRST,
     written: Mapping[str, str] | None = None,
+    pages: Sequence[str] = (),
 ) -> None:
     pair = signed("seal", signer, dict(content), period=period)
     sealed = {"previous": content["previous"], "seal": codec.content_id(pair[0].encode()), **(written or {})}
     steps = [
-        put("roster/000001", {"rules": [{"from_utc": 0, "rules": RULES}]}),
+        put("roster/000001", {"pages": list(pages), "rules": [{"from_utc": 0, "rules": RULES}]}),
         phase("sealed"),
         put(f"seal/{PERIOD}", sealed),
     ]
@@ -233,6 +234,137 @@ def test_a_seal_names_its_period_record_and_the_seal_before(
 ) -> None:
     finalise(ledger)
     seal(ledger, **changes)
+    found = violation()
+    assert (found and found.what) == (None if holds else ViolationKind.SEAL)
+
+
+# In version 2 slot 1 bought 5 Wh more of slot 0: for 1 ut, and a fee of 1 ut.
+CORRECTED_STATEMENTS = [{**STATEMENTS[0], "sold_wh": 75}, {**STATEMENTS[1], "bought_wh": 75}, STATEMENTS[2]]
+CORRECTED_ACCOUNTS = [[0, 0, 75, 0, 0, 8, 0], [1, 75, 0, 8, 1, 0, -2]]
+CORRECTED_TRADES = [["feeder", 1, 0, 75, 75, 8, 1, 100_000]]
+CORRECTS = codec.content_id(codec.encode(RESULT))
+PAYMENTS: list[list[Any]] = [["p0", 1], ["p1", -2], [DSO, 1]]
+PARTIES = [{"party": "p0"}, {"party": "p1"}, {"party": "p2"}]
+
+
+def corrected(  # noqa: PLR0913 -- all that may be wrong
+    *,
+    statements: list[dict[str, int]] = CORRECTED_STATEMENTS,
+    page: Mapping[str, Any] | None = None,
+    result: Mapping[str, Any] | None = None,
+    delta: Mapping[str, Any] | None = None,
+    due: list[list[Any]] | None = None,
+    balances_ut: tuple[int, int, int] = (1, 7, 1),
+) -> tuple[list[list[Any]], dict[str, str]]:
+    """Return what a correction writes, and its private data: balances are those of both wallets and the fees."""
+    leaves = [codec.content_id(codec.encode(one)) for one in statements]
+    accounts, trades = CORRECTED_ACCOUNTS, CORRECTED_TRADES
+    settled = {"accounts": accounts, "firm": FIRM, "leaves": leaves, "trades": trades, **(page or {})}
+    root = merkle.root([bytes.fromhex(leaf) for leaf in leaves]).hex()
+    record = {**RESULT, "corrects": CORRECTS, "pages": [2], "root": root, "traded_wh": 75, "version": 2}
+    p0_ut, p1_ut, fees_ut = balances_ut
+    steps = [
+        put(f"corrected/{PERIOD}/0000/v0002", settled),
+        ["put_private", f"statement/{PERIOD}/0000/v0002"],
+        put(f"result/{PERIOD}/v0002", {**record, **(result or {})}),
+        put(f"delta/{PERIOD}/v0002", {"corrects": CORRECTS, "payments": PAYMENTS, **(delta or {})}),
+        wallet("p0", p0_ut),
+        wallet("p1", p1_ut),
+        put("fees", fees_ut),
+    ]
+    if due:
+        steps.append(put(f"due/{PERIOD}/v0002", due))
+    private = codec.encode({"salt": "", "statements": statements}).decode()
+    return steps, {f"statement/{PERIOD}/0000/v0002": private}
+
+
+def sealed_before(ledger: EmbeddedLedger) -> None:
+    """Finalise and seal the first version of a period; p1 has 9 ut."""
+    finalise(ledger)
+    page = codec.content_id(codec.encode(PARTIES))
+    seal(ledger, pages=[page])
+    submit(ledger, put(f"roster-page/{page}", PARTIES), supply(9), wallet("p1", 9))
+
+
+@pytest.mark.parametrize(
+    ("changes", "broken"),
+    [
+        ({}, None),
+        ({"due": [["p0", 1], ["p1", -1]], "balances_ut": (0, 8, 1)}, None),
+        ({"due": PAYMENTS, "balances_ut": (0, 9, 0)}, None),
+        ({"result": {"traded_wh": 74}}, ViolationKind.ENERGY),
+        ({"result": {"corrects": 64 * "0"}}, ViolationKind.ENERGY),
+        ({"result": {"version": 3}}, ViolationKind.ENERGY),
+        ({"result": {"root": ROOT}}, ViolationKind.ENERGY),
+        ({"result": {"firm": []}}, ViolationKind.ENERGY),
+        ({"result": {"pages": [1]}}, ViolationKind.TOKENS),
+        ({"page": {"trades": TRADES}}, ViolationKind.ENERGY),
+        ({"page": {"leaves": LEAVES}}, ViolationKind.ENERGY),
+        ({"statements": [STATEMENTS[0], *CORRECTED_STATEMENTS[1:]]}, ViolationKind.ENERGY),
+        (
+            {"statements": [CORRECTED_STATEMENTS[0], {**CORRECTED_STATEMENTS[1], "import_wh": 74}, STATEMENTS[2]]},
+            ViolationKind.ENERGY,
+        ),
+        ({"delta": {"corrects": 64 * "0"}}, ViolationKind.TOKENS),
+        ({"delta": {"payments": []}, "balances_ut": (0, 9, 0)}, ViolationKind.TOKENS),
+        ({"delta": {"payments": [["p0", 2], ["p1", -2]]}, "balances_ut": (2, 7, 0)}, ViolationKind.TOKENS),
+        ({"balances_ut": (2, 6, 1)}, ViolationKind.TOKENS),
+        ({"balances_ut": (0, 8, 1)}, ViolationKind.TOKENS),
+        ({"balances_ut": (2, 7, 1)}, ViolationKind.TOKENS),
+        ({"due": [["p0", 1], ["p1", -2]], "balances_ut": (0, 9, 0)}, ViolationKind.TOKENS),
+        ({"due": [["p0", 2], ["p1", -2]], "balances_ut": (0, 9, 0)}, ViolationKind.TOKENS),
+        ({"due": [["p0", -1], ["p1", 1]], "balances_ut": (2, 6, 1)}, ViolationKind.TOKENS),
+    ],
+)
+def test_a_correction_keeps_both_laws_and_pays_what_the_versions_differ_by(
+    ledger: EmbeddedLedger,
+    violation: Callable[[], Violation | None],
+    changes: dict[str, Any],
+    broken: ViolationKind | None,
+) -> None:
+    sealed_before(ledger)
+    steps, private = corrected(**changes)
+    submit(ledger, *steps, transient=private)
+    found = violation()
+    assert (found and found.what) == broken
+
+
+@pytest.mark.parametrize(
+    ("steps", "holds"),
+    [
+        ([["delete", f"due/{PERIOD}/v0002"], wallet("p0", 1), wallet("p1", 7)], True),
+        ([put(f"due/{PERIOD}/v0002", [["p0", 1], ["p1", -1]])], True),
+        ([["delete", f"due/{PERIOD}/v0002"]], False),
+        ([["delete", f"due/{PERIOD}/v0002"], wallet("p2", 1), wallet("p1", 7)], False),
+        ([put(f"due/{PERIOD}/v0002", [["p0", 2], ["p1", -2]])], False),
+        ([put(f"due/{PERIOD}/v0002", [["p2", 1], ["p1", -1]])], False),
+    ],
+)
+def test_what_is_due_shrinks_by_what_is_moved(
+    ledger: EmbeddedLedger, violation: Callable[[], Violation | None], steps: list[list[Any]], *, holds: bool
+) -> None:
+    sealed_before(ledger)
+    written, private = corrected(due=[["p0", 1], ["p1", -1]], balances_ut=(0, 8, 1))
+    submit(ledger, *written, transient=private)
+    submit(ledger, *steps)
+    found = violation()
+    assert (found and found.what) == (None if holds else ViolationKind.TOKENS)
+
+
+@pytest.mark.parametrize(("is_chained", "holds"), [(True, True), (False, False)])
+def test_the_seal_of_a_version_names_the_one_that_it_corrects(
+    ledger: EmbeddedLedger, violation: Callable[[], Violation | None], *, is_chained: bool, holds: bool
+) -> None:
+    sealed_before(ledger)
+    steps, private = corrected()
+    submit(ledger, *steps, transient=private)
+    before = codec.content_id(signed("seal", "seal", CONTENT, period=FIRST)[0].encode())
+    record = codec.decode(steps[2][2].encode())
+    content = {"previous": before if is_chained else NO_HASH, "result": codec.content_id(codec.encode(record))}
+    pair = signed("seal", "seal", content, period=FIRST)
+    sealed = {"previous": content["previous"], "seal": codec.content_id(pair[0].encode())}
+    argument = codec.encode({"seal": pair, "steps": [put(f"seal/{PERIOD}/v0002", sealed)]})
+    ledger.submit(Call(channel="ledger", function="run", argument=argument), by=AGGREGATOR)
     found = violation()
     assert (found and found.what) == (None if holds else ViolationKind.SEAL)
 

@@ -52,6 +52,7 @@ class Rules:
         firm_decline_below_ppm: a firm offer of which less than this share is delivered is declined whole.
         firm_shortfall_ut_per_kwh: what a shortfall beyond the tolerance costs at most.
         seal_key: the aggregator's key that seals periods.
+        correction_key: the DSO's key that signs substitutes for what meters left open.
     """
 
     community: str
@@ -69,6 +70,7 @@ class Rules:
     firm_decline_below_ppm: int
     firm_shortfall_ut_per_kwh: int
     seal_key: str
+    correction_key: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +132,7 @@ CHECKS = {
     "firm_decline_below_ppm": SHARE,
     "firm_shortfall_ut_per_kwh": PRICE,
     "seal_key": fields.PUBLIC_KEY,
+    "correction_key": fields.PUBLIC_KEY,
 }
 
 

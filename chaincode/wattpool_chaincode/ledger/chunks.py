@@ -67,7 +67,7 @@ def take_in(
     Raises:
         Refused: chunk_absent, chunk_malformed.
     """
-    items, salt, data = _read_transient(context, key(kind.raw, start_utc, chunk), chunk)
+    items, salt, data = read_transient(context, key(kind.raw, start_utc, chunk), chunk)
     rows, refused = evaluate(items)
     summary = {"count": len(items), "refused": refused}
 
@@ -121,7 +121,12 @@ def salt_of(chunks: list[Rows]) -> str:
     return sha256("".join(rows.salt for rows in chunks).encode()).hexdigest()
 
 
-def _read_transient(context: Context, name: str, chunk: str) -> tuple[list[Any], str, bytes]:
+def read_transient(context: Context, name: str, chunk: str) -> tuple[list[Any], str, bytes]:
+    """Return the items, the salt and the bytes of a chunk in the transient map.
+
+    Raises:
+        Refused: chunk_absent, chunk_malformed.
+    """
     data = context.transient.get(name)
     if data is None:
         raise Refused(LedgerRefusal.CHUNK_ABSENT, f"the transient map has no {name!r}")

@@ -49,6 +49,12 @@ class Quality(StrEnum):
     UNSURE = "unsure"  # at one end or both, the clock was not synchronised, or the meter in error, suspect or disputed
     SUSPECT = "suspect"  # a register went backwards, or by more than the line carries
     MISSING = "missing"  # no record came in time
+    LATE = "late"  # missing or a span at first; the meter's records give it after all
+    SUBSTITUTED = "substituted"  # what the DSO puts in for what the meter left open
+
+
+# What a meter measured well is never replaced; a substitute is, by another or by records that come late.
+MEASURED = (Quality.GOOD, Quality.LATE)
 
 
 class Register(NamedTuple):
@@ -153,7 +159,7 @@ def _measure(
         record.import_wh,
         record.export_wh,
         record.time_utc,
-        sure=_is_sure(record),
+        sure=is_sure(record),
         installation=entry.installation,
     )
     _require_next(record, after, last)
@@ -220,7 +226,8 @@ def _raised(last: Register, after: Register) -> Register:
     )
 
 
-def _is_sure(record: MeterRecord) -> bool:
+def is_sure(record: MeterRecord) -> bool:
+    """Tell whether its clock was synchronised and the meter in order."""
     return record.time_status is TimeStatus.SYNCHRONISED and not record.error_flags and record.status == "G"
 
 

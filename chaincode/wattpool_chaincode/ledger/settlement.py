@@ -8,12 +8,21 @@ delivered returns from escrow, what is delivered beyond is the grid's.
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from wattpool_chaincode.ledger.clearing import AgreedMatch
-from wattpool_chaincode.ledger.reports import Measured
 from wattpool_chaincode.records.units import amount_ut, share_pro_rata
 from wattpool_chaincode.roster import Entry
+
+
+class Exchange(Protocol):
+    """What counts as a slot's exchange with the grid in a period."""
+
+    @property
+    def import_wh(self) -> int: ...
+
+    @property
+    def export_wh(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +97,7 @@ def parties_of(matches: Iterable[AgreedMatch], slots: AbstractSet[int]) -> set[i
 
 def settle_trades(
     matches: Sequence[AgreedMatch],
-    measured: Mapping[int, Measured],
+    measured: Mapping[int, Exchange],
     entries: Mapping[int, Entry],
     *,
     slots: AbstractSet[int] | None = None,

@@ -11,7 +11,7 @@ from typing import Any
 
 from wattpool_chaincode import fields
 from wattpool_chaincode.context import Context
-from wattpool_chaincode.ledger.period import read_roster
+from wattpool_chaincode.ledger.period import key, read_roster
 from wattpool_chaincode.ledger.refusals import LedgerRefusal
 from wattpool_chaincode.ledger.roster import latest_roster
 from wattpool_chaincode.records import codec
@@ -47,6 +47,14 @@ def read_suspended(context: Context) -> frozenset[int]:
     """Return the slots that are suspended now."""
     stored = context.get(SUSPENDED_KEY)
     return frozenset() if stored is None else frozenset(codec.load(stored))
+
+
+def read_frozen_suspended(context: Context, start_utc: int) -> frozenset[int]:
+    """Return the slots that were suspended when a period began to settle; it must have."""
+    stored = context.get(key("frozen", start_utc))
+    if stored is None:
+        raise RuntimeError(f"the period at {start_utc} has settled and nothing was frozen")
+    return frozenset(codec.load(stored)["suspended"])
 
 
 def _decide(context: Context, argument: dict[str, Any], *, suspended: bool) -> dict[str, Any]:

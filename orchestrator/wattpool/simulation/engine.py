@@ -65,6 +65,7 @@ class Simulation:
             firm_decline_below_ppm=plan.firm_decline_below_ppm,
             firm_shortfall_ut_per_kwh=plan.firm_shortfall_ut_per_kwh,
             seal_key=signing.public_bytes(self._secrets.key("aggregator/seal")).hex(),
+            correction_key=signing.public_bytes(self._secrets.key("dso/correction")).hex(),
         )
 
     def run(self) -> Iterator[Period]:

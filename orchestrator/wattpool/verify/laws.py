@@ -4,10 +4,11 @@ Tokens: wallets + waiting deposits + what offers hold + purses + escrow + the DS
 every transaction. The escrow of a period is what its deal took in less what its settled pages paid out, and nothing
 once it is final.
 
-Energy, when a period is final: all that was bought was sold, no slot traded more than its meter measured, by hand and
-in the pool together, none that was suspended traded at all, and the period record's Merkle root is over the
-statements that say so. Seals: each names its
-period record and the seal before.
+Energy, in each version of a period's record: all that was bought was sold, no slot traded more than its meter measured
+or counts instead, by hand and in the pool together, none that was suspended traded at all, and the period record's
+Merkle root is over the statements that say so. Seals: each names its period record and the seal before, or the one that
+it corrects. Delta payments are what two versions differ by, move just what is no longer due, and are due from parties
+as much as to parties.
 """
 
 from collections import Counter
@@ -18,7 +19,10 @@ from typing import Any
 from wattpool.verify.execution import Purged, hash_key
 from wattpool.verify.report import Broken, ViolationKind
 from wattpool.verify.state import Place, State
-from wattpool_chaincode.ledger.period import COLLECTION, Phase, key, part_range, roster_key
+from wattpool_chaincode.ledger.period import COLLECTION, Phase, key, part_range, roster_key, roster_page_key
+from wattpool_chaincode.ledger.tokens import FEES_KEY
+from wattpool_chaincode.ledger.versions import FIRST_VERSION
+from wattpool_chaincode.organisations import DSO
 from wattpool_chaincode.records import codec, merkle
 from wattpool_chaincode.records.ocmf import NO_HASH
 from wattpool_chaincode.records.payload import Payload, Signed
@@ -73,10 +77,14 @@ class Laws:
             )
         for name in writes:
             kind, _, part = name.partition("/")
+            start, _, number = part.partition("/v")
+            version = int(number or FIRST_VERSION)
             if kind == "result":
-                self._require_energy(int(part))
+                self._require_energy(int(start), version)
             elif kind == "seal":
-                self._require_seal(int(part), argument)
+                self._require_seal(int(start), version, argument)
+            elif kind in ("delta", "due"):
+                self._require_delta(int(start), version, writes, before)
 
     def _follow_escrow(self, name: str, value: bytes) -> None:
         kind, *parts = name.split("/")
@@ -90,46 +98,61 @@ class Laws:
     def _escrow(self, start: str) -> "_Escrow":
         return self._escrows.setdefault(int(start), _Escrow())
 
-    def _require_energy(self, start_utc: int) -> None:
-        result = self._read(key("result", start_utc))
-        pages = [codec.decode(stored.value) for _, stored in self.state.range(*part_range("settled", start_utc))]
+    def _require_energy(self, start_utc: int, version: int) -> None:
+        result = self._read(_name("result", start_utc, version))
+        pages = self._pages(start_utc, version)
+        where = f"period {start_utc}, version {version}"
+        if version > FIRST_VERSION:
+            corrected = codec.content_id(codec.encode(self._read(_name("result", start_utc, version - 1))))
+            if (result["version"], result["corrects"]) != (version, corrected):
+                raise Broken(ViolationKind.ENERGY, f"{where} does not say that it corrects the version before")
         traded_wh = sum(trade[4] for page in pages for trade in page["trades"])
         bought_wh = sum(account[1] for page in pages for account in page["accounts"])
         sold_wh = sum(account[2] for page in pages for account in page["accounts"])
         if not bought_wh == sold_wh == traded_wh == result["traded_wh"]:
             raise Broken(
                 ViolationKind.ENERGY,
-                f"period {start_utc}: bought {bought_wh} Wh, sold {sold_wh} Wh, traded {traded_wh} Wh, "
+                f"{where}: bought {bought_wh} Wh, sold {sold_wh} Wh, traded {traded_wh} Wh, "
                 f"on record {result['traded_wh']} Wh",
             )
         root = merkle.root([bytes.fromhex(leaf) for page in pages for leaf in page["leaves"]]).hex()
         if root != result["root"]:
-            raise Broken(
-                ViolationKind.ENERGY,
-                f"period {start_utc}: the root over the statements is {root}, not {result['root']}",
-            )
+            raise Broken(ViolationKind.ENERGY, f"{where}: the root over the statements is {root}, not {result['root']}")
         firm = _Firm([row for page in pages for row in page["firm"]])
         if firm.progress() != result["firm"] or firm.is_exceeded():
             raise Broken(
                 ViolationKind.ENERGY,
-                f"period {start_utc}: the firm trades on record are not those settled, or got more than they claimed",
+                f"{where}: the firm trades on record are not those settled, or got more than they claimed",
             )
         suspended = self._read(key("frozen", start_utc))["suspended"]
         sides = [slot for page in pages for trade in page["trades"] if trade[4] for slot in trade[1:3]]
         shut_out = sorted({*sides, *+firm.bought_wh, *+firm.sold_wh} & set(suspended))
         if shut_out:
             raise Broken(ViolationKind.ENERGY, f"period {start_utc}: slots {shut_out} were suspended and traded")
+        written = self._written_by(start_utc, version)
         for number, page in enumerate(pages):
-            self._require_statements(start_utc, number, page, firm)
+            by = written.get(number, FIRST_VERSION)
+            self._require_statements(_name("statement", start_utc, by, number), f"{where}, page {number}", page, firm)
 
-    def _require_statements(self, start_utc: int, number: int, page: Mapping[str, Any], firm: "_Firm") -> None:
+    def _written_by(self, start_utc: int, version: int) -> dict[int, int]:
+        """Return by which version each page was written; all by the first if its record names none."""
+        return dict(enumerate(self._read(_name("result", start_utc, version)).get("pages", [])))
+
+    def _pages(self, start_utc: int, version: int) -> list[Any]:
+        """Return a version's public pages."""
+        pages = [codec.decode(stored.value) for _, stored in self.state.range(*part_range("settled", start_utc))]
+        for number, by in self._written_by(start_utc, version).items():
+            if by > FIRST_VERSION:
+                pages[number] = self._read(_name("corrected", start_utc, by, number))
+        return pages
+
+    def _require_statements(self, name: str, where: str, page: Mapping[str, Any], firm: "_Firm") -> None:
         """Check the private statements behind a page's leaves, unless they were purged."""
         try:
-            data = self.private((COLLECTION, hash_key(key("statement", start_utc, number))))
+            data = self.private((COLLECTION, hash_key(name)))
         except Purged:
             return
         statements: list[dict[str, Any]] = codec.decode(data)["statements"]
-        where = f"period {start_utc}, page {number}"
         if [codec.content_id(codec.encode(one)) for one in statements] != page["leaves"]:
             raise Broken(ViolationKind.ENERGY, f"{where}: the statements are not those whose hashes are published")
         accounts = {account[0]: account for account in page["accounts"]}
@@ -149,18 +172,58 @@ class Laws:
         if accounts:
             raise Broken(ViolationKind.ENERGY, f"{where}: slot {min(accounts)} has an account and no statement")
 
-    def _require_seal(self, start_utc: int, argument: bytes) -> None:
+    def _require_delta(
+        self, start_utc: int, version: int, writes: Mapping[str, bytes | None], before: Mapping[str, bytes | None]
+    ) -> None:
+        """Check the delta payments of a correction against the accounts of its two versions and what was moved."""
+        where = f"period {start_utc}, version {version}"
+        delta_name, due_name = _name("delta", start_utc, version), _name("due", start_utc, version)
+        delta = self._read(delta_name)
+        payments = dict(delta["payments"])
+        corrected = codec.content_id(codec.encode(self._read(_name("result", start_utc, version - 1))))
+        expected = self._gets_ut(start_utc, version)
+        expected.subtract(self._gets_ut(start_utc, version - 1))
+        if delta["corrects"] != corrected or payments != {one: ut for one, ut in expected.items() if ut}:
+            raise Broken(ViolationKind.TOKENS, f"{where}: the delta payments are not what the versions differ by")
+        open_before = payments if delta_name in writes else _decode_due(before[due_name])
+        stored = self.state.get(due_name)
+        due = _decode_due(None if stored is None else stored.value)
+        if sum(due.values()) or any(not _is_part(ut, open_before.get(party, 0)) for party, ut in due.items()):
+            raise Broken(ViolationKind.TOKENS, f"{where}: more is due than was open, or not as much to as from parties")
+        for party, open_ut in open_before.items():
+            name = FEES_KEY if party == DSO else f"wallet/{party}"
+            moved_ut = _tokens_ut(name, writes.get(name)) - _tokens_ut(name, before.get(name))
+            if moved_ut != open_ut - due.get(party, 0):
+                raise Broken(
+                    ViolationKind.TOKENS,
+                    f"{where}: {moved_ut} ut were moved to {party}, {open_ut - due.get(party, 0)} ut are no longer due",
+                )
+
+    def _gets_ut(self, start_utc: int, version: int) -> Counter[str]:
+        """Return what each party got back or earned in a version, and the DSO in fees."""
+        roster = self._read(roster_key(self._read(key("period", start_utc))["roster"]))
+        entries = [entry for digest in roster["pages"] for entry in self._read(roster_page_key(digest))]
+        gets_ut: Counter[str] = Counter()
+        for page in self._pages(start_utc, version):
+            for slot, _, _, _, fees_ut, earned_ut, refund_ut in page["accounts"]:
+                gets_ut[entries[slot]["party"]] += earned_ut + refund_ut
+                gets_ut[DSO] += fees_ut
+        return gets_ut
+
+    def _require_seal(self, start_utc: int, version: int, argument: bytes) -> None:
         """Check the payload in the argument against the period record, the seal before and the key."""
         versions = self._read(roster_key(self._read(key("period", start_utc))["roster"]))["rules"]
         rules = [one["rules"] for one in versions if one["from_utc"] <= start_utc][-1]
-        stored = self.state.get(key("seal", start_utc - rules["period_s"]))
+        is_first = version == FIRST_VERSION
+        corrected = (start_utc - rules["period_s"], FIRST_VERSION) if is_first else (start_utc, version - 1)
+        stored = self.state.get(_name("seal", *corrected))
         expected = {
             "previous": NO_HASH if stored is None else codec.decode(stored.value)["seal"],
-            "result": codec.content_id(codec.encode(self._read(key("result", start_utc)))),
+            "result": codec.content_id(codec.encode(self._read(_name("result", start_utc, version)))),
         }
         signed = Signed.from_json(codec.decode(argument)["seal"])
         sealed = Payload.decode("seal", signed.payload)
-        written = self._read(key("seal", start_utc))
+        written = self._read(_name("seal", start_utc, version))
         if (sealed.period_start_utc, sealed.content) != (start_utc, expected):
             raise Broken(
                 ViolationKind.SEAL,
@@ -210,6 +273,21 @@ class _Firm:
     def is_exceeded(self) -> bool:
         """Tell whether a trade got more than it claimed, or less than nothing."""
         return any(not 0 <= delivered_wh <= claimed_wh for _, _, _, claimed_wh, delivered_wh, *_ in self._rows)
+
+
+def _name(kind: str, start_utc: int, version: int, page: int | None = None) -> str:
+    """Return the key of something of one version of a period, or of one of its pages."""
+    name = key(kind, start_utc, page)
+    return name if version == FIRST_VERSION else f"{name}/v{version:04}"
+
+
+def _decode_due(value: bytes | None) -> dict[str, int]:
+    return {} if value is None else dict(codec.decode(value))
+
+
+def _is_part(due_ut: int, open_ut: int) -> bool:
+    """Tell whether what is due is some of what was open, on the same side."""
+    return 0 < due_ut <= open_ut or open_ut <= due_ut < 0
 
 
 def _tokens_ut(name: str, value: bytes | None) -> int:
