@@ -14,7 +14,8 @@ from wattpool_network.topology import Consensus
 @pytest.mark.parametrize(
     ("consensus", "orderers", "message"),
     [
-        (Consensus.BFT, 4, "dso runs BFT orderers, which cannot leave"),
+        (Consensus.BFT, 4, "dso cannot leave: BFT needs at least 4 orderers"),
+        (Consensus.BFT, 7, "dso runs BFT orderers, which cannot leave"),
         (Consensus.RAFT, 3, "without dso 0 of 2 orderers would be at work, which is no majority"),
     ],
 )

@@ -279,7 +279,8 @@ async def test_a_silent_peer_is_given_up_in_time(peer: FabricPeer, member: Membe
 async def test_retries_end_with_the_phase(peer: FabricPeer, member: Member) -> None:
     peer.fail("Evaluate", *[Fault()] * 1000)
     async with connected(peer, member, timeouts=Timeouts(evaluate_s=0.2)) as gateway:
-        with pytest.raises(GatewayError, match="UNAVAILABLE"):
+        # On its last try the peer may be too late to fail.
+        with pytest.raises(GatewayError, match="UNAVAILABLE|DEADLINE_EXCEEDED"):
             await contract_of(gateway).evaluate("echo")
     assert 1 < peer.calls["Evaluate"] < 1000
 
