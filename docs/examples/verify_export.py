@@ -337,6 +337,10 @@ class Laws:
         require(
             sorted([row[0], *row[5:-1]] for row in firm) == result["firm"], "energy", f"period {start}: firm trades"
         )
+        traded = {slot for one in trades if one[4] for slot in one[1:3]}
+        traded |= {slot for row in firm if row[4] for slot in row[1:3]}
+        shut_out = traded & set(self.chain.read(f"frozen/{start}")["suspended"])
+        require(not shut_out, "energy", f"period {start}: slots {shut_out} were suspended and traded")
         leaves = [bytes.fromhex(leaf) for page in pages for leaf in page["leaves"]]
         require(merkle_root(leaves).hex() == result["root"], "energy", f"period {start}: another root")
 
