@@ -16,7 +16,7 @@ def length_s(network: Network, community: str) -> int:
     Raises:
         NetworkError: if the community has no rules yet, or no peer answers.
     """
-    return int(_ask(network, community, CONTRACT, "rules", {"version": 1})["period_s"])
+    return int(_ask(network, community, CONTRACT, "rules", {"version": 1})["rules"]["period_s"])
 
 
 def last_opened(network: Network, community: str) -> int | None:

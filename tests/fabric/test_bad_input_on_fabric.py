@@ -416,7 +416,7 @@ def test_the_command_line_tells_nodes_that_are_down_in_one_sentence(
     with nothing_changes(access, client):
         for name in ("ledger-1.aggregator", "ledger-1.dso", "ledger-1.members"):
             toy.node_process(name).stop()
-        assert_one_sentence(simulate(toy.layout.connection, tmp_path), "the chaincode's process does not run")
+        assert_one_sentence(simulate(toy.layout.connection, tmp_path), "the chaincode's process went away")
         toy.node_process("peer0.aggregator").stop()
         assert_one_sentence(simulate(toy.layout.connection, tmp_path), "a node is not within reach")
         for command in (["snapshot", "ledger"], ["crl", "push", "aggregator"]):

@@ -280,7 +280,7 @@ async def test_retries_end_with_the_phase(peer: FabricPeer, member: Member) -> N
     peer.fail("Evaluate", *[Fault()] * 1000)
     async with connected(peer, member, timeouts=Timeouts(evaluate_s=0.2)) as gateway:
         # On its last try the peer may be too late to fail.
-        with pytest.raises(GatewayError, match="UNAVAILABLE|DEADLINE_EXCEEDED"):
+        with pytest.raises(GatewayError, match=r"UNAVAILABLE|DEADLINE_EXCEEDED"):
             await contract_of(gateway).evaluate("echo")
     assert 1 < peer.calls["Evaluate"] < 1000
 

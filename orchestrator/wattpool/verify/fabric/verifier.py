@@ -51,7 +51,7 @@ from wattpool.verify.state import Place
 from wattpool.verify.validation import TIME_WINDOW_S
 from wattpool_chaincode import contract, ledger
 from wattpool_chaincode.chaincode import Chaincode
-from wattpool_chaincode.context import Submitter
+from wattpool_chaincode.context import Policy, Submitter
 
 # Told how many blocks are checked, of how many.
 Progress = Callable[[int, int], None]
@@ -394,7 +394,7 @@ class _Verifier:
                 raise Broken(ViolationKind.EXECUTION, detail) from error
             chain.unrepeatable += 1
             return
-        different = _difference(call, own, execution, result)
+        different = _difference(call, own, execution, result, policy=chain.chaincode.policy)
         if different is not None:
             raise Broken(ViolationKind.EXECUTION, f"run again, the contract {different}")
 
@@ -538,8 +538,11 @@ def _versions_read(call: Called) -> Iterator[Version]:
         yield from (version for version in found if version is not None)
 
 
-def _difference(call: Called, own: Effect, execution: Execution, result: bytes) -> str | None:
-    """Say in a clause in what a run differs from what is on the block, None if in nothing."""
+def _difference(call: Called, own: Effect, execution: Execution, result: bytes, *, policy: Policy) -> str | None:
+    """Say in a clause in what a run differs from what is on the block, None if in nothing.
+
+    Where the rules take a key's own policy away, the door to Fabric writes the chaincode's, `policy`.
+    """
     try:
         policies = {key: to_rules(policy) for key, policy in own.policies.items()}
     except Undecodable as error:
@@ -547,7 +550,7 @@ def _difference(call: Called, own: Effect, execution: Execution, result: bytes) 
     private = {(one.collection, one.key_hash): one.value_hash for one in own.private_writes}
     compared: Sequence[tuple[str, Mapping[Any, Any], Mapping[Any, Any]]] = (
         ("writes", own.writes, execution.writes),
-        ("policies", policies, execution.policies),
+        ("policies", policies, {key: one or policy for key, one in execution.policies.items()}),
         ("private writes", private, execution.private_writes),
         ("reads", own.reads, execution.reads),
         ("private reads", _private_reads(own), execution.private_reads),
