@@ -54,7 +54,9 @@ class OfficialNode:
 class Client:
     """A client in a process of its own, which takes one job after the other as a line of JSON."""
 
-    def __init__(self, command: Sequence[str], connection: Connection, msp_id: str) -> None:
+    def __init__(
+        self, command: Sequence[str], connection: Connection, msp_id: str, *, native_signing: bool = False
+    ) -> None:
         organisation = connection.organisations[msp_id]
         identity = organisation.identities["client"]
         access = {
@@ -63,6 +65,7 @@ class Client:
             "msp_id": msp_id,
             "certificate": str(identity.certificate),
             "key": str(identity.key),
+            "native_signing": native_signing,
         }
         self._process = subprocess.Popen(  # noqa: S603 -- programs of our own
             [*command, json.dumps(access)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
