@@ -22,7 +22,9 @@ OPERATOR_ATTRIBUTES = MappingProxyType({ROLE_ATTRIBUTE: OPERATOR})
 # On a network whose one MSP plays several organisations, this one tells for which of them its holder acts.
 ORGANISATION_ATTRIBUTE = "wattpool.organisation"
 
-TWO_OF_THREE = Policy(required=2, rules=ORGANISATIONS)
+# What organisations decide by vote, and what they endorse, takes so many of them.
+VOTES = 2
+TWO_OF_THREE = Policy(required=VOTES, rules=ORGANISATIONS)
 # Metering facts: what is connected where, and with which key it signs, is the DSO's word and one more's.
 METERING_FACTS = Policy(required=2, rules=(DSO, Policy(required=1, rules=(AGGREGATOR, MEMBERS))))
 # Prices and money: who sells the tokens, and those who hold them.

@@ -12,13 +12,13 @@ from wattpool_chaincode import fields
 from wattpool_chaincode.chaincode import CallRefusal
 from wattpool_chaincode.context import Context
 from wattpool_chaincode.contract.refusals import ContractRefusal
+from wattpool_chaincode.organisations import VOTES
 from wattpool_chaincode.records import codec, merkle
 from wattpool_chaincode.records.merkle import Frontier
 from wattpool_chaincode.refusal import Refused
 
 EVENT = "checkpoint"
 LATEST_KEY = "checkpoint-latest"
-VOTES = 2
 # The channels in the order in which their roots stand in the common tree.
 CHAINS = ("contract", "ledger")
 _MAX_PEAKS = 53

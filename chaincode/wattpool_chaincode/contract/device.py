@@ -212,17 +212,27 @@ def read_own_record(text: str, *, public_key: bytes, community: str, serial: str
     Raises:
         Refused: malformed, foreign_community, wrongly_signed, record_for_another.
     """
-    try:
-        signed = ocmf.read(text)
-    except ocmf.MalformedRecord as error:
-        raise Refused(PayloadRefusal.MALFORMED, f"record: {error}") from error
+    signed = read_record(text, community)
     record = signed.record
-    if record.community != community:
-        raise Refused(PayloadRefusal.FOREIGN_COMMUNITY, f"record for {record.community!r}")
     if not signed.is_signed_by(public_key):
         raise Refused(PayloadRefusal.WRONGLY_SIGNED, "record")
     if (record.device, record.serial) != (signer_id(public_key), serial):
         raise Refused(ContractRefusal.RECORD_FOR_ANOTHER, f"device {record.device}, serial {record.serial}")
+    return signed
+
+
+def read_record(text: str, community: str) -> SignedRecord:
+    """Read a record of this community's, whoever signed it.
+
+    Raises:
+        Refused: malformed, foreign_community.
+    """
+    try:
+        signed = ocmf.read(text)
+    except ocmf.MalformedRecord as error:
+        raise Refused(PayloadRefusal.MALFORMED, f"record: {error}") from error
+    if signed.record.community != community:
+        raise Refused(PayloadRefusal.FOREIGN_COMMUNITY, f"record for {signed.record.community!r}")
     return signed
 
 

@@ -12,7 +12,7 @@ from wattpool_chaincode.chaincode import CallRefusal
 from wattpool_chaincode.context import Context
 from wattpool_chaincode.contract.refusals import ContractRefusal
 from wattpool_chaincode.market.mechanisms import MECHANISMS
-from wattpool_chaincode.organisations import AGGREGATOR, PRICES_AND_MONEY
+from wattpool_chaincode.organisations import AGGREGATOR, PRICES_AND_MONEY, VOTES
 from wattpool_chaincode.records import codec
 from wattpool_chaincode.records.period import DAY_S
 from wattpool_chaincode.records.units import PPM
@@ -112,7 +112,6 @@ class Version:
         return cls(from_utc=value["from_utc"], rules=Rules(**value["rules"]))
 
 
-VOTES = 2
 LATEST_KEY = "rules-latest"
 # What a community is cannot be voted on: whose keys and periods they are would no longer be clear.
 FIXED = ("community", "period_s", "clock")

@@ -11,16 +11,14 @@ from typing import Any
 from wattpool_chaincode import fields
 from wattpool_chaincode.authentication import PayloadRefusal
 from wattpool_chaincode.context import Context
-from wattpool_chaincode.contract.device import Device, read_device, write_device
+from wattpool_chaincode.contract.device import Device, read_device, read_record, write_device
 from wattpool_chaincode.contract.refusals import ContractRefusal
 from wattpool_chaincode.contract.rules import read_rules
-from wattpool_chaincode.organisations import DSO
-from wattpool_chaincode.records import codec, ocmf
-from wattpool_chaincode.records.ocmf import SignedRecord
+from wattpool_chaincode.organisations import DSO, VOTES
+from wattpool_chaincode.records import codec
 from wattpool_chaincode.refusal import Refused
 
 TAMPERED, FORKED = "tampered", "forked"
-VOTES = 2
 _PAIR = fields.Check(
     "a list of two OCMF records as text",
     lambda value: isinstance(value, list) and len(value) == 2 and all(isinstance(one, str) for one in value),  # noqa: PLR2004
@@ -41,7 +39,7 @@ def void_device(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
     """
     (records,) = fields.read(argument, records=_PAIR)
     community = read_rules(context).community
-    first, second = (_read(text, community) for text in records)
+    first, second = (read_record(text, community) for text in records)
     device = read_device(context, first.record.device)
     for signed in (first, second):
         if signed.record.device != device.device:
@@ -105,16 +103,6 @@ def void(context: Context, device: Device, evidence: dict[str, Any]) -> None:
 
     context.put(_key(device), codec.encode([*events, {**evidence, "void": True}]))
     write_device(context, replace(device, void=True))
-
-
-def _read(text: str, community: str) -> SignedRecord:
-    try:
-        signed = ocmf.read(text)
-    except ocmf.MalformedRecord as error:
-        raise Refused(PayloadRefusal.MALFORMED, str(error)) from error
-    if signed.record.community != community:
-        raise Refused(PayloadRefusal.FOREIGN_COMMUNITY, f"for {signed.record.community!r}")
-    return signed
 
 
 def _read_events(context: Context, device: Device) -> list[dict[str, Any]]:

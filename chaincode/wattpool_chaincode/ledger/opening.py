@@ -23,12 +23,10 @@ from wattpool_chaincode.ledger.period import (
 from wattpool_chaincode.ledger.refusals import LedgerRefusal
 from wattpool_chaincode.ledger.roster import latest_roster
 from wattpool_chaincode.ledger.tokens import Wallets, fold_moves
+from wattpool_chaincode.organisations import VOTES
 from wattpool_chaincode.records import codec
 from wattpool_chaincode.records.period import Period
 from wattpool_chaincode.refusal import Refused
-
-# No operator decides alone.
-ABORT_VOTES = 2
 
 
 def open_period(context: Context, argument: dict[str, Any]) -> dict[str, str]:
@@ -90,14 +88,14 @@ def abort_period(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
     state = read_period(context, start_utc)
     stored = context.get(key("abort", start_utc))
     vote: dict[str, Any] = {"reason": reason, "votes": []} if stored is None else codec.load(stored)
-    if len(vote["votes"]) == ABORT_VOTES or context.submitter.msp_id in vote["votes"]:
+    if len(vote["votes"]) == VOTES or context.submitter.msp_id in vote["votes"]:
         return {"phase": state.phase.value, "votes": vote["votes"]}
     if is_past(state, Phase.ACTIVE):
         raise Refused(LedgerRefusal.LATE, f"the period is {state.phase.value}")
     votes = sorted([*vote["votes"], context.submitter.msp_id])
 
     context.put(key("abort", start_utc), codec.encode({"reason": vote["reason"], "votes": votes}))
-    if len(votes) < ABORT_VOTES:
+    if len(votes) < VOTES:
         return {"phase": state.phase.value, "votes": votes}
     _give_up(context, state, vote["reason"])
     return {"phase": Phase.ACTIVE.value, "votes": votes}

@@ -14,13 +14,12 @@ from wattpool_chaincode.context import Context
 from wattpool_chaincode.ledger.period import key, read_roster
 from wattpool_chaincode.ledger.refusals import LedgerRefusal
 from wattpool_chaincode.ledger.roster import latest_roster
+from wattpool_chaincode.organisations import VOTES
 from wattpool_chaincode.records import codec
 from wattpool_chaincode.refusal import Refused
 
 SUSPENDED_KEY = "suspended"
 SUSPENSION_EVENT = "suspension"
-# No operator decides alone.
-VOTES = 2
 
 
 def suspend(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
