@@ -46,7 +46,7 @@ def claim(*, buyer: int, seller: int, due_wh: int, plan_wh: int = 0, progress: P
         ([claim(buyer=0, seller=1, due_wh=500)], ({0: 200}, {}), [0], ({0: 200}, {}), [(0, 0, 200, 0)]),
         # What was late is claimed with what is due: 300 of 800 were delivered, 200 excused.
         (
-            [claim(buyer=0, seller=1, due_wh=800, progress=Progress(300, 200, 40, 50))],
+            [claim(buyer=0, seller=1, due_wh=800, plan_wh=200, progress=Progress(300, 200, 40, 50))],
             ({0: 400}, {1: 290}),
             [290],
             ({0: 110}, {1: 0}),
@@ -145,6 +145,8 @@ def entry(slot: int) -> Entry:
         (Progress(200, 600, 200, 0), {}, (200, 30_000, 2_000, 12_800, 0)),
         (Progress(199, 600, 201, 0), {}, (0, 0, 0, 28_800, 0)),
         (Progress(0, 1_000, 0, 0), {}, (0, 0, 0, 0, 0)),
+        # 995 are owed: of the 99.5 that a tenth would be, whole watt-hours are tolerated.
+        (Progress(800, 5, 195, 0), {}, (800, 120_000, 8_000, 7_680, 0)),
         # The shortfall price is capped at what the other side lost, and the whole at what is locked.
         (Progress(800, 0, 200, 0), {"firm_shortfall_ut_per_kwh": 500_000}, (800, 120_000, 8_000, 14_000, 0)),
         (Progress(800, 0, 0, 200), {"firm_shortfall_ut_per_kwh": 500_000}, (800, 120_000, 8_000, 0, 10_000)),

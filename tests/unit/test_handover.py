@@ -114,6 +114,7 @@ def test_a_deposit_of_the_old_party_that_never_got_in_returns(community: Communi
     community.open()
     community.fix()
     community.fill_purse("bob", 700)
+    community.fill_purse("cy", 40)
     community.ledger("withdraw", order=community.order(BOB.owner, "withdraw", slot=1, amount_ut=200))
     move(community, BOB)
     if is_followed:
@@ -121,6 +122,7 @@ def test_a_deposit_of_the_old_party_that_never_got_in_returns(community: Communi
         assert balance_ut(community, BOB.owner) == 700
     community.open(SECOND)
     assert community.purse_ut("bob") == (30 if is_followed else 0)
+    assert community.purse_ut("cy") == CY.purse_ut + 40
     assert balance_ut(community, BOB.owner) == BOB.purse_ut + 700
     assert community.tokens().together_ut == community.tokens().issued_ut
 

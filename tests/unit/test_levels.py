@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from wattpool_chaincode.market import pool, uniform
@@ -50,6 +52,11 @@ def test_the_buyer_pays_the_fee_of_the_level(limit: int, matches: list[Match]) -
 def test_a_limit_below_the_fee_takes_no_part_even_if_energy_is_given_away() -> None:
     wishes = [wish(1, -5, 19), wish(2, -5, 20), wish(3, 10, 0)]
     assert clear_level(uniform.clear, wishes, fee_ut_per_kwh=20, terms=TERMS) == [cleared(2, 3, 5, 0)]
+
+
+def test_the_lot_of_a_wish_decides_between_equals() -> None:
+    wishes = [wish(1, -1, 200), replace(wish(2, 5, 100), lot=b"later"), replace(wish(3, 5, 100), lot=b"earlier")]
+    assert clear_level(uniform.clear, wishes, fee_ut_per_kwh=0, terms=TERMS) == [cleared(1, 3, 1, 150)]
 
 
 def test_residual_keeps_order_and_drops_what_is_met() -> None:

@@ -106,6 +106,15 @@ def match(pair: tuple[int, int], energy_wh: int, outcome: Outcome, *, asked: int
             ],
             id="the rest of a demand is rejected by the next seller",
         ),
+        pytest.param(
+            [order(1, 10, 23)],
+            [order(10, 7, 20), order(11, 5, 22), order(12, 5, 23)],
+            [
+                match((1, 10), 7, ACCEPTED, asked=21, bid=21),
+                match((1, 11), 0, REJECTED, asked=23, bid=21),
+            ],
+            id="a seller whom only the whole demand would reach is not asked for its rest",
+        ),
     ],
 )
 def test_table_2_line_by_line(bids: list[Order], offers: list[Order], expected: list[Match]) -> None:

@@ -19,6 +19,7 @@ def order(slot: int, energy_wh: int, limit: int, lot: int | None = None) -> Orde
         (5, [3, 5], [3, 2]),
         (2, [4, 4, 4], [1, 1, 0]),
         (8, [1, 9, 9, 9], [1, 3, 2, 2]),
+        (7, [2, 9, 9], [2, 3, 2]),  # odd watt-hours are only for wishes above the level
         (100, [10, 60, 60, 20], [10, 35, 35, 20]),
     ],
 )

@@ -2,7 +2,7 @@ import pytest
 
 from wattpool_chaincode.ledger.clearing import AgreedMatch
 from wattpool_chaincode.ledger.reports import Measured, Quality, Register
-from wattpool_chaincode.ledger.settlement import Account, parties_of, settle_trades, sum_accounts
+from wattpool_chaincode.ledger.settlement import Account, parties_of, settle_trades, share_metered, sum_accounts
 from wattpool_chaincode.market.levels import Level
 from wattpool_chaincode.roster import Entry
 
@@ -142,17 +142,26 @@ def test_parties_are_the_slots_themselves_and_whom_they_trade_with() -> None:
     assert parties_of(agreed, {4}) == {4}
 
 
+def test_what_a_slot_metered_is_shared_over_its_own_trades_and_only_where_it_is_asked_for() -> None:
+    assert share_metered([1, 2, 1], [5, 5, 5], {1: 6, 2: 9}) == [3, 5, 3]
+    assert share_metered([1, 2, 1], [5, 5, 5], {1: 6, 2: 9}, only={1}) == [3, 0, 3]
+
+
 def test_accounts_add_up_the_trades_of_their_slots_alone() -> None:
-    # Slot 0 buys 60 of 100 Wh from 1 and all 50 Wh from 2, at 100 and a fee of 10 ut/Wh.
-    agreed = [match(buyer=0, seller=1, energy_wh=100), match(buyer=0, seller=2, energy_wh=50)]
-    settled = settle_trades(agreed, measured(in0=150, out1=60, out2=50), ENTRIES)
+    # At 100 and a fee of 10 ut/Wh, slot 0 buys 60 of 100 Wh from 1 and all 50 Wh from 2, slot 4 buys 12 of 20 from 1.
+    agreed = [
+        match(buyer=0, seller=1, energy_wh=100),
+        match(buyer=0, seller=2, energy_wh=50),
+        match(buyer=4, seller=1, energy_wh=20),
+    ]
+    settled = settle_trades(agreed, measured(in0=150, out1=72, out2=50, in4=20), ENTRIES)
     nothing = {"bought_wh": 0, "sold_wh": 0, "paid_ut": 0, "fees_ut": 0, "earned_ut": 0, "refund_ut": 0}
     bought = {**nothing, "bought_wh": 110, "paid_ut": 11_000, "fees_ut": 1_100, "refund_ut": 4_400}
     accounts = sum_accounts([0, 1, 3], settled)
     assert accounts == {
         0: Account(slot=0, **bought),
-        1: Account(slot=1, **{**nothing, "sold_wh": 60, "earned_ut": 6_000}),
+        1: Account(slot=1, **{**nothing, "sold_wh": 72, "earned_ut": 7_200}),
         3: Account(slot=3, **nothing),
     }
     assert [account.is_idle for account in accounts.values()] == [False, False, True]
-    assert [account.credit_ut for account in accounts.values()] == [4_400, 6_000, 0]
+    assert [account.credit_ut for account in accounts.values()] == [4_400, 7_200, 0]

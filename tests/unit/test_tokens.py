@@ -32,6 +32,12 @@ def test_a_payment_is_credited_once(community: Community) -> None:
     assert community.ledger("supply") == {"bought_ut": 1_000, "redeemed_ut": 0, "fees_ut": 0}
 
 
+def test_payments_add_up(community: Community) -> None:
+    community.ledger("buy", **{**PAYMENT, "amount_ut": 500, "reference": "bank-2"})
+    assert community.wallet_ut("ann") == 1_500
+    assert community.ledger("supply") == {"bought_ut": 1_500, "redeemed_ut": 0, "fees_ut": 0}
+
+
 def test_only_aggregator_and_members_together_can_make_tokens(community: Community) -> None:
     assert community.network.states["ledger"].policies["supply"] == PRICES_AND_MONEY
 
@@ -143,6 +149,8 @@ def test_the_dso_redeems_its_fees_once_per_reference() -> None:
     assert community.ledger("supply")["redeemed_ut"] == 1_000
     refused = community.refusal("ledger", "redeem_fees", by=DSO, amount_ut=2_001, reference="bank-10")
     assert refused is LedgerRefusal.BALANCE_TOO_LOW
+    community.ledger("redeem_fees", by=DSO, amount_ut=2_000, reference="bank-10")
+    assert community.ledger("supply")["fees_ut"] == 0
     # Whoever pays in and whoever is paid out number their payments each for themselves.
     community.ledger("buy", party=identity_of(ANN), amount_ut=1_000, reference="bank-9")
     refused = community.refusal("ledger", "redeem_fees", by=DSO, amount_ut=1, reference="bank-9")
