@@ -3,9 +3,18 @@
 from collections.abc import Generator
 
 import pytest
+from hypothesis import Phase, settings
 
 from wattpool_network.commands import Binaries
 from wattpool_network.errors import BinaryMissing
+
+# scripts/mutate runs the properties thousands of times: the same few examples each time, none of them made smaller.
+settings.register_profile(
+    "mutation",
+    settings.get_profile("ci"),
+    max_examples=30,
+    phases=[Phase.explicit, Phase.generate],
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -8,7 +8,7 @@ from shutil import copytree
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = [ROOT / "scripts" / name for name in ("demo", "lint", "lock", "setup.sh", "test", "uv.sh")]
+SCRIPTS = [ROOT / "scripts" / name for name in ("demo", "lint", "lock", "mutate", "setup.sh", "test", "uv.sh")]
 PROJECTS = [ROOT / "pyproject.toml", *sorted(ROOT.glob("*/*/pyproject.toml"))]
 LOCKS = [ROOT / "requirements.lock", ROOT / "requirements-bootstrap.lock"]
 
@@ -87,6 +87,47 @@ def test_every_change_is_linted_then_tested(tree: Path, tmp_path: Path) -> None:
 def test_what_fails_fails_the_whole_run(tree: Path, tmp_path: Path, failing: str) -> None:
     write_program(tree / ".venv" / "bin" / failing, "exit 5")
     assert run(tree / ".ci" / "run", cwd=tmp_path).returncode == 5
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "returncode", "scores"),
+    [
+        ({"a.m.one": ["killed"] * 16 + ["timeout"] + ["survived"] * 3}, 0, [" 85.0 %    17 of    20  a.m.one"]),
+        ({"a.m.one": ["killed"] * 16 + ["survived"] * 3}, 1, [" 84.2 %    16 of    19  a.m.one"]),
+        (
+            {"a.one": ["killed"], "a.two": ["no tests"]},
+            1,
+            ["100.0 %     1 of     1  a.one", "  0.0 %     0 of     1  a.two"],
+        ),
+        ({"a.one": ["killed", "not checked"]}, 1, [" 50.0 %     1 of     2  a.one"]),
+        ({}, 1, []),
+    ],
+)
+def test_a_module_of_which_too_many_mutants_survive_fails(
+    tree: Path, verdicts: dict[str, list[str]], returncode: int, scores: list[str]
+) -> None:
+    lines = [
+        f"    {module}.x_f__mutmut_{number}: {status}"
+        for module, statuses in verdicts.items()
+        for number, status in enumerate(statuses, 1)
+    ]
+    (tree / "verdicts").write_text("".join(f"{line}\n" for line in lines))
+    write_program(tree / "scripts" / "uv.sh", "case $* in *results*) cat ../verdicts ;; esac")
+    result = run(tree / "scripts" / "mutate", cwd=tree)
+    noticed = re.compile(": (killed|timeout|not checked)$")
+    assert result.stdout.splitlines() == [*(line for line in lines if not noticed.search(line)), *scores]
+    assert result.returncode == returncode
+
+
+def test_modules_that_were_not_chosen_are_not_judged(tree: Path) -> None:
+    (tree / "verdicts").write_text("    a.one.x_f__mutmut_1: killed\n    a.two.x_g__mutmut_1: not checked\n")
+    write_program(
+        tree / "scripts" / "uv.sh", 'case $* in *results*) cat ../verdicts ;; *) echo "${*##* mutmut }" ;; esac'
+    )
+    result = run(tree / "scripts" / "mutate", "one", "three", cwd=tree)
+    chosen = "run wattpool_chaincode.*.one.* wattpool_chaincode.*.three.*"
+    assert result.stdout.splitlines() == [chosen, "100.0 %     1 of     1  a.one"]
+    assert result.returncode == 0
 
 
 @pytest.mark.parametrize(
