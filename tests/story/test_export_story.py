@@ -15,15 +15,12 @@ from typing import Any
 
 import pytest
 
-from wattpool.simulation.community import plan_for
-from wattpool.simulation.engine import Simulation, clock_for, open_ledger
-from wattpool.simulation.profiles import BUNDLED_DAY_START_UTC, read_profiles, select, to_periods
-from wattpool.simulation.scenario import Scenario
+from story.bundled_day import HOUR_S, run, scenario
+from wattpool.simulation.profiles import BUNDLED_DAY_START_UTC
 from wattpool.verify import ViolationKind, verify
 from wattpool.verify.export import write_export
 from wattpool_chaincode.records import codec, ocmf
 
-HOUR_S = 3_600
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "ledger-format.md").read_text()
 EXAMPLE = DOCS / "examples/export.jsonl"
@@ -34,14 +31,7 @@ STRANGER = DOCS / "examples/verify_export.py"
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The ledger of the bundled day, in periods of an hour, up to the afternoon."""
     directory = tmp_path_factory.mktemp("export") / "ledger"
-    profiles = to_periods(select(read_profiles(), start_utc=BUNDLED_DAY_START_UTC, days=1), HOUR_S)
-    plan = plan_for(None, profiles.households)
-    scenario = Scenario(profiles=profiles, plan=plan, mechanism=plan.mechanism, forecast="perfect", seed=1)
-    clock = clock_for(scenario)
-    with open_ledger(directory, scenario, clock) as ledger:
-        for period in Simulation(scenario, ledger, clock).run():
-            if period.start_utc == BUNDLED_DAY_START_UTC + 8 * HOUR_S:
-                break
+    run(scenario(forecast="perfect"), directory, last_utc=BUNDLED_DAY_START_UTC + 8 * HOUR_S)
     return directory
 
 

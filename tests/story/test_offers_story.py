@@ -7,22 +7,20 @@ from typing import Any
 import pytest
 
 from page_check import Page
+from story.bundled_day import HOUR_S, scenario
 from wattpool.client import Chain
 from wattpool.offers import Owner, Terms, offer_id
 from wattpool.report.figures import Kind
 from wattpool.report.rendering import Edition, render_bill, render_report
-from wattpool.simulation.community import plan_for
 from wattpool.simulation.engine import Simulation, clock_for, open_ledger
 from wattpool.simulation.homes import Home
-from wattpool.simulation.profiles import BUNDLED_DAY_START_UTC, read_profiles, select, to_periods
+from wattpool.simulation.profiles import BUNDLED_DAY_START_UTC
 from wattpool.simulation.report import edition_of, summarise
-from wattpool.simulation.scenario import Scenario
 from wattpool.verify import verify
 from wattpool_chaincode.organisations import AGGREGATOR, MEMBERS
 from wattpool_chaincode.records.period import Period
 from wattpool_chaincode.records.units import amount_ut
 
-HOUR_S = 3_600
 FIRST = Period(BUNDLED_DAY_START_UTC, HOUR_S)
 PRICE = 200_000
 TOKENS_UT = 5_000_000
@@ -94,15 +92,13 @@ def best_pair(simulation: Simulation) -> tuple[Home, Home, tuple[Period, Period]
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     directory = tmp_path_factory.mktemp("offers") / "ledger"
-    profiles = to_periods(select(read_profiles(), start_utc=FIRST.start_utc, days=1), HOUR_S)
-    plan = plan_for(None, profiles.households)
-    scenario = Scenario(profiles=profiles, plan=plan, mechanism=plan.mechanism, forecast="last", seed=1)
-    clock = clock_for(scenario)
-    with open_ledger(directory, scenario, clock) as ledger:
-        simulation = Simulation(scenario, ledger, clock)
+    chosen = scenario()
+    clock = clock_for(chosen)
+    with open_ledger(directory, chosen, clock) as ledger:
+        simulation = Simulation(chosen, ledger, clock)
         seller, buyer, window = best_pair(simulation)
         chain = simulation.ledger
-        selling, buying = (Desk(chain, home, community=scenario.community) for home in (seller, buyer))
+        selling, buying = (Desk(chain, home, community=chosen.community) for home in (seller, buyer))
         run = simulation.run()
         # While a period is delivered and another one waits for it, this one's gate is the next to close.
         for period in run:

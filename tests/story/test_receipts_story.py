@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from story.bundled_day import HOUR_S, run, scenario
 from wattpool.cli import main
 from wattpool.client import Chain
 from wattpool.ledgers.certificates import Authority, Role
@@ -19,16 +20,13 @@ from wattpool.receipts import NoReceipt, ReceiptReason, ReceiptRefused, Roots, c
 from wattpool.receipts.embedded import evidence_on, published_roots
 from wattpool.receipts.envelope import MAGIC, seal_up, unpack
 from wattpool.receipts.evidence import to_text
-from wattpool.simulation.community import plan_for
-from wattpool.simulation.engine import CHAINCODES, Simulation, clock_for, open_ledger
-from wattpool.simulation.profiles import BUNDLED_DAY_START_UTC, read_profiles, select, to_periods
-from wattpool.simulation.scenario import Scenario
+from wattpool.simulation.engine import CHAINCODES
+from wattpool.simulation.profiles import BUNDLED_DAY_START_UTC
 from wattpool_chaincode.ledger import CHANNEL
 from wattpool_chaincode.organisations import AGGREGATOR, ORGANISATIONS
 from wattpool_chaincode.records import codec
 from wattpool_chaincode.records.period import format_utc
 
-HOUR_S = 3_600
 NOON_UTC = BUNDLED_DAY_START_UTC + 12 * HOUR_S
 MUTATIONS = 10_000
 
@@ -37,14 +35,7 @@ MUTATIONS = 10_000
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The ledger of the bundled day up to its afternoon, in periods of an hour."""
     directory = tmp_path_factory.mktemp("receipts") / "ledger"
-    profiles = to_periods(select(read_profiles(), start_utc=BUNDLED_DAY_START_UTC, days=1), HOUR_S)
-    plan = plan_for(None, profiles.households)
-    scenario = Scenario(profiles=profiles, plan=plan, mechanism=plan.mechanism, forecast="perfect", seed=1)
-    clock = clock_for(scenario)
-    with open_ledger(directory, scenario, clock) as ledger:
-        for period in Simulation(scenario, ledger, clock).run():
-            if period.start_utc == NOON_UTC:
-                break
+    run(scenario(forecast="perfect"), directory, last_utc=NOON_UTC)
     return directory
 
 

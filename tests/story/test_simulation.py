@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from story.bundled_day import HOUR_S, scenario
 from wattpool.ledgers.embedded import EmbeddedLedger
 from wattpool.ledgers.port import Call, ForeignLedger, LedgerLocked, Pending
 from wattpool.simulation.community import plan_for
@@ -25,14 +26,6 @@ from wattpool_chaincode.organisations import AGGREGATOR
 from wattpool_chaincode.records.units import amount_ut
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "households.csv"
-HOUR_S = 3_600
-
-
-def scenario(*, period_s: int = HOUR_S, seed: int = 1, mechanism: str = "pool", forecast: str = "last") -> Scenario:
-    """Return the bundled day; with periods of an hour it takes under a second."""
-    profiles = to_periods(select(read_profiles(), start_utc=BUNDLED_DAY_START_UTC, days=1), period_s)
-    plan = plan_for(None, profiles.households)
-    return Scenario(profiles=profiles, plan=plan, mechanism=mechanism, forecast=forecast, seed=seed)
 
 
 def run(chosen: Scenario, directory: Path) -> dict[str, Any]:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from story.bundled_day import scenario
 from story.conftest import AnyLedger, Open
 from wattpool.ledgers.port import Call, Pending
-from wattpool.simulation.community import plan_for
 from wattpool.simulation.engine import CHAINCODES, Simulation, clock_for, open_ledger
-from wattpool.simulation.profiles import BUNDLED_DAY_START_UTC, read_profiles, select, to_periods
+from wattpool.simulation.profiles import BUNDLED_DAY_START_UTC
 from wattpool.simulation.report import summarise
 from wattpool.simulation.scenario import Scenario
 
@@ -26,9 +26,7 @@ class Interrupted(BaseException):
 
 
 def day() -> Scenario:
-    profiles = to_periods(select(read_profiles(), start_utc=START_UTC, days=1), TWO_HOURS_S)
-    plan = plan_for(None, profiles.households)
-    return Scenario(profiles=profiles, plan=plan, mechanism="pool", forecast="last", seed=1)
+    return scenario(start_utc=START_UTC, period_s=TWO_HOURS_S)
 
 
 def interrupt_after(calls: int, ledger: AnyLedger, monkeypatch: pytest.MonkeyPatch) -> None:

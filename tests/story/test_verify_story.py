@@ -6,29 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from story.bundled_day import run, scenario
 from tampering import Tampered
 from wattpool.ledgers.block import Transaction
-from wattpool.simulation.community import plan_for
-from wattpool.simulation.engine import Simulation, clock_for, open_ledger
-from wattpool.simulation.profiles import BUNDLED_DAY_START_UTC, read_profiles, select, to_periods
-from wattpool.simulation.scenario import Scenario
 from wattpool.verify import Violation, ViolationKind, verify
 from wattpool_chaincode.organisations import AGGREGATOR
 from wattpool_chaincode.records import codec
-
-HOUR_S = 3_600
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The ledger of the bundled day, in periods of an hour."""
     directory = tmp_path_factory.mktemp("story") / "ledger"
-    profiles = to_periods(select(read_profiles(), start_utc=BUNDLED_DAY_START_UTC, days=1), HOUR_S)
-    plan = plan_for(None, profiles.households)
-    scenario = Scenario(profiles=profiles, plan=plan, mechanism=plan.mechanism, forecast="last", seed=1)
-    clock = clock_for(scenario)
-    with open_ledger(directory, scenario, clock) as ledger:
-        assert len(list(Simulation(scenario, ledger, clock).run())) == 24
+    assert len(run(scenario(), directory)) == 24
     return directory
 
 
