@@ -41,6 +41,7 @@ VERIFY_MAY_IMPORT = {
     "wattpool.ledgers",
     "wattpool.ledgers.block",
     "wattpool.ledgers.certificates",
+    "wattpool.ledgers.fabric_blocks",
     "wattpool.ledgers.policies",
     "wattpool.ledgers.port",
 }

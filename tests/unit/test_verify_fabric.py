@@ -22,9 +22,9 @@ from fabric_chain import (
     update,
 )
 from ledger.toy import CHAINCODES
+from wattpool.ledgers.fabric_blocks import Effect, RangeQuery
 from wattpool.verify import Report, Violation, ViolationKind
 from wattpool.verify.fabric import verify
-from wattpool.verify.fabric.blocks import Effect, RangeQuery
 from wattpool.verify.fabric.ranges import is_unchanged
 from wattpool.verify.state import State
 from wattpool_chaincode.organisations import AGGREGATOR, DSO, MEMBERS

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -33,6 +32,7 @@ from fabric_gateway import EndorseError as FabricEndorseError
 from fabric_gateway.blocking import Gateway, Network, SubmittedTransaction
 from wattpool.bad_input import BadInput
 from wattpool.ledgers.block import Code
+from wattpool.ledgers.fabric_blocks import header_of
 from wattpool.ledgers.port import (
     Call,
     Checkpoint,
@@ -255,7 +255,7 @@ class FabricLedger:
         network = self._network(channel, by=by)
         with network.block_events(start_block=start, stop_block=stop - 1) as blocks:
             for block in blocks:
-                yield _header_hash(block.header)
+                yield header_of(block.header).hash
 
     def tip(self, channel: str) -> Tip:
         info = self._chain_info(channel)
@@ -377,15 +377,6 @@ def _of_the_port(error: FabricError) -> LedgerError:
     if is_on_no_block and error.reason in _REFUSED:
         return EndorseError(_REFUSED[error.reason], str(error))
     return LedgerError(str(error))
-
-
-def _header_hash(header: common_pb2.BlockHeader) -> bytes:
-    """Return a block's hash: that of its header as an ASN.1 sequence (fabric protoutil/blockutils.go)."""
-    number = header.number.to_bytes(header.number.bit_length() // 8 + 1)
-    fields = ((0x02, number), (0x04, header.previous_hash), (0x04, header.data_hash))
-    # All lengths are below 128, so each is its own byte.
-    parts = b"".join(bytes((tag, len(value))) + value for tag, value in fields)
-    return sha256(bytes((0x30, len(parts))) + parts).digest()
 
 
 class _Transaction:

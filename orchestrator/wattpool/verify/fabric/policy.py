@@ -11,7 +11,7 @@ from fabric_protos.common import configtx_pb2, policies_pb2
 from fabric_protos.msp import msp_principal_pb2
 from fabric_protos.peer import policy_pb2
 
-from wattpool.verify.fabric.blocks import Undecodable, decode
+from wattpool.ledgers.fabric_blocks import Undecodable, decode
 from wattpool.verify.fabric.membership import Identity, Members, NotMember
 from wattpool_chaincode.context import Policy
 

@@ -24,12 +24,13 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
+from wattpool.ledgers import fabric_blocks as blocks
 from wattpool.ledgers.block import Version
+from wattpool.ledgers.fabric_blocks import CONFIG, Block, Called, Effect, Envelope, Undecodable
 from wattpool.ledgers.port import ForeignLedger
 from wattpool.verify.checkpoints import Checkpoints
 from wattpool.verify.execution import Execution, Purged, Unprotected, hash_key
-from wattpool.verify.fabric import blocks, ranges
-from wattpool.verify.fabric.blocks import CONFIG, Block, Called, Effect, Envelope, Undecodable
+from wattpool.verify.fabric import ranges
 from wattpool.verify.fabric.configuration import Configuration
 from wattpool.verify.fabric.membership import NotMember
 from wattpool.verify.fabric.peers import BlockSource

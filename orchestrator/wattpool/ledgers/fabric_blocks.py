@@ -1,4 +1,4 @@
-"""Fabric's blocks and transactions, decoded as far as the check needs them.
+"""Fabric's blocks and transactions, decoded as far as ledger, check and receipts need them.
 
 Layouts: fabric-protos common/common.proto, peer/transaction.proto, peer/proposal.proto, ledger/rwset/*.proto. What is
 signed or hashed is never decoded and encoded again, but taken as it lies there.
@@ -251,6 +251,10 @@ def decode_block(data: bytes) -> Block:
     return _block(message.block, private)
 
 
+def header_of(message: common_pb2.BlockHeader) -> Header:
+    return Header(number=message.number, previous_hash=message.previous_hash, data_hash=message.data_hash)
+
+
 def decode_tip(data: bytes) -> tuple[Header, bytes]:
     """Read the header and the commit hash of a common.Block.
 
@@ -353,7 +357,7 @@ def _block(message: common_pb2.Block, private: Mapping[tuple[int, str, str], byt
     if stated.signatures or committed.signatures:
         raise Undecodable("a block with signatures where none belong")
     return Block(
-        header=_header(message.header),
+        header=header_of(message.header),
         transactions=list(message.data.data),
         signed_metadata=signed.value,
         signatures=[_signature(one) for one in signed.signatures],
@@ -374,10 +378,6 @@ def _decode_exactly(kind: type[_Decoded], data: bytes) -> _Decoded:
     if not known.ByteSize() == whole == len(data):
         raise Undecodable(f"a {kind.__name__} with more in it than belongs there")
     return message
-
-
-def _header(message: common_pb2.BlockHeader) -> Header:
-    return Header(number=message.number, previous_hash=message.previous_hash, data_hash=message.data_hash)
 
 
 def _signature(message: common_pb2.MetadataSignature) -> Signature:
