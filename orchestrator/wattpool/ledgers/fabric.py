@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -19,20 +20,16 @@ from fabric_gateway import (
     CommitStatusError,
     FabricError,
     GatewayError,
-    Identity,
-    Malformed,
-    PrivateKeySigner,
     Reason,
     SubmitError,
-    Tls,
     ValidationCode,
-    blocking,
 )
 from fabric_gateway import EndorseError as FabricEndorseError
 from fabric_gateway.blocking import Gateway, Network, SubmittedTransaction
 from wattpool.bad_input import BadInput
 from wattpool.ledgers.block import Code
 from wattpool.ledgers.fabric_blocks import header_of
+from wattpool.ledgers.fabric_client import open_gateways
 from wattpool.ledgers.port import (
     Call,
     Checkpoint,
@@ -45,7 +42,7 @@ from wattpool.ledgers.port import (
     Tip,
 )
 from wattpool_network import connection
-from wattpool_network.connection import Connection, OrganisationAccess
+from wattpool_network.connection import Connection
 from wattpool_network.errors import MalformedConnection
 
 Answer = TypeVar("Answer")
@@ -76,17 +73,8 @@ _REFUSED = {
 }
 # How the rules name a refusal; what breaks in a chaincode is told in other words.
 _REASON = re.compile(r"[a-z][a-z0-9_]*")
-# The identity of an organisation that submits for it.
-CLIENT = "client"
 # The system chaincode that answers questions about the chain itself.
 _QUERIES = "qscc"
-
-
-class ClientUnusable(LedgerError):
-    """An organisation's client cannot call its peer: a file is missing or unreadable, or key and certificate differ."""
-
-    def __init__(self, msp_id: str, message: str) -> None:
-        super().__init__(f"the client of {msp_id}: {message}")
 
 
 def read_connection(*paths: Path) -> Connection:
@@ -143,21 +131,15 @@ class FabricLedger:
         # What the network itself calls the channels.
         self._channels = channels_of(network, community)
         self._passing = passing
-        self._connections: list[blocking.Connection] = []
-        self._gateways: dict[str, Gateway] = {}
         self._silent_until_s: dict[str, float] = {}
         self._last_seen_block: dict[tuple[str, str], int] = {}
-        clients = {name: _client(access.msp_id, access) for name, access in network.organisations.items()}
+        self._opened = ExitStack()
+        self._gateways = open_gateways(network, self._opened)
         self._endorsing = ThreadPoolExecutor(_TOGETHER, thread_name_prefix="endorsing")
-        for name, (tls, identity, signer) in clients.items():
-            peer = blocking.Connection(network.organisations[name].peers[0], tls=tls)
-            self._connections.append(peer)
-            self._gateways[name] = Gateway(peer, identity, signer)
 
     def close(self) -> None:
         self._endorsing.shutdown(cancel_futures=True)
-        for peer in self._connections:
-            peer.close()
+        self._opened.close()
 
     def __enter__(self) -> Self:
         return self
@@ -336,25 +318,6 @@ class Sent:
         return Commit(
             transaction_id=self.transaction_id, channel=self._channel, block=status.block_number, result=self.result
         )
-
-
-def _client(msp_id: str, access: OrganisationAccess) -> tuple[Tls, Identity, PrivateKeySigner]:
-    """Return what an organisation's client needs to call its peer."""
-    files = access.identities.get(CLIENT)
-    if files is None:
-        raise ClientUnusable(msp_id, f"the connection file has no identity {CLIENT!r}")
-    try:
-        tls = Tls(root_pem=access.tls_root.read_bytes())
-        identity = Identity(msp_id=msp_id, certificate_pem=files.certificate.read_bytes())
-        signer = PrivateKeySigner.load(files.key.read_bytes())
-        belongs = signer.is_of(identity)
-    except OSError as error:
-        raise ClientUnusable(msp_id, f"{error.filename}: {error.strerror}") from error
-    except Malformed as error:
-        raise ClientUnusable(msp_id, str(error)) from error
-    if not belongs:
-        raise ClientUnusable(msp_id, f"the key in {files.key} does not belong to the certificate {files.certificate}")
-    return tls, identity, signer
 
 
 def _answered(call: Callable[[], Answer]) -> Answer:
