@@ -21,14 +21,12 @@ from fabric_shim import ConfigurationError, OutOf, Rejected, Response, SignedBy,
 from fabric_shim.response import ERROR_THRESHOLD
 from wattpool_chaincode.authentication import PayloadRefusal
 from wattpool_chaincode.chaincode import CallRefusal, Chaincode
+from wattpool_chaincode.chaincodes import CHAINCODES
 from wattpool_chaincode.context import Modification, Page, Policy, Submitter
-from wattpool_chaincode.contract import CONTRACT
 from wattpool_chaincode.contract.refusals import ContractRefusal
-from wattpool_chaincode.ledger import LEDGER
 from wattpool_chaincode.organisations import ORGANISATION_ATTRIBUTE, ORGANISATIONS
 from wattpool_chaincode.refusal import Refused
 
-CHAINCODES = {chaincode.name: chaincode for chaincode in (CONTRACT, LEDGER)}
 # Which MSP plays which of the rules' organisations, where a network does not say otherwise.
 THEMSELVES = MappingProxyType({organisation: organisation for organisation in ORGANISATIONS})
 # Two of three endorse, so that one MSP alone could never, or, with two peers, always.

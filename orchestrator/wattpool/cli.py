@@ -23,7 +23,7 @@ from wattpool.report.cli import bill_command, report_command
 from wattpool.report.files import write_bills, write_report
 from wattpool.simulation.clock import SimulatedClock
 from wattpool.simulation.community import plan_for
-from wattpool.simulation.engine import CHAINCODES, Simulation, clock_for, open_ledger
+from wattpool.simulation.engine import Simulation, clock_for, open_ledger
 from wattpool.simulation.profiles import (
     BUNDLED,
     BUNDLED_DAY_START_UTC,
@@ -38,6 +38,7 @@ from wattpool.simulation.scenario import Scenario
 from wattpool.verify import Report
 from wattpool.verify import verify as verify_ledger
 from wattpool.verify.export import write_export
+from wattpool_chaincode.chaincodes import CHAINCODES
 from wattpool_chaincode.records.period import DEFAULT_LENGTH_S, format_utc
 from wattpool_chaincode.records.units import UT_PER_TOKEN, WH_PER_KWH
 
@@ -215,7 +216,7 @@ def _verify(
         raise BadInput("LEDGER", None, f"{place} needs the extra wattpool[fabric]: {error}") from error
     files, community = path
     network = read_connection(*files)
-    chaincodes = fabric.chaincodes_of({channel: [name] for name, channel in channels_of(network, community).items()})
+    chaincodes = fabric.chaincodes_of(channels_of(network, community))
     with fabric.Peers(network) as peers:
         return fabric.verify(peers, chaincodes=chaincodes, genesis=genesis, tips=tips, progress=progress)
 

@@ -10,10 +10,11 @@ import yaml
 
 from wattpool.ledgers.fabric import FabricLedger, read_connection
 from wattpool.simulation.community import plan_for
-from wattpool.simulation.engine import CHAINCODES, Simulation, clock_for, open_ledger
+from wattpool.simulation.engine import Simulation, clock_for, open_ledger
 from wattpool.simulation.profiles import BUNDLED_DAY_START_UTC, read_profiles, select, to_periods
 from wattpool.simulation.report import summarise
 from wattpool.simulation.scenario import Scenario
+from wattpool_chaincode.chaincodes import CHAINCODES
 from wattpool_network.commands import Binaries, environment
 from wattpool_network.deployment import Deployment
 from wattpool_network.layout import Layout

@@ -14,10 +14,11 @@ from fabric.founded import free_port_base
 from wattpool.bad_input import BadInput
 from wattpool.ledgers.fabric import FabricLedger, read_connection
 from wattpool.simulation.community import plan_for
-from wattpool.simulation.engine import CHAINCODES, Simulation, clock_for, open_ledger
+from wattpool.simulation.engine import Simulation, clock_for, open_ledger
 from wattpool.simulation.profiles import BUNDLED_DAY_START_UTC, read_profiles, select, to_periods
 from wattpool.simulation.report import summarise
 from wattpool.simulation.scenario import Scenario
+from wattpool_chaincode.chaincodes import CHAINCODES
 from wattpool_network import communities, periods
 from wattpool_network.commands import Binaries
 from wattpool_network.community import WATTPOOL, community

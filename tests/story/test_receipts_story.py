@@ -20,9 +20,10 @@ from wattpool.receipts.embedded import evidence_on, published_roots
 from wattpool.receipts.envelope import MAGIC, seal_up, unpack
 from wattpool.receipts.evidence import to_text
 from wattpool.simulation.community import plan_for
-from wattpool.simulation.engine import CHAINCODES, Simulation, clock_for, open_ledger
+from wattpool.simulation.engine import Simulation, clock_for, open_ledger
 from wattpool.simulation.profiles import BUNDLED_DAY_START_UTC, read_profiles, select, to_periods
 from wattpool.simulation.scenario import Scenario
+from wattpool_chaincode.chaincodes import CHAINCODES
 from wattpool_chaincode.ledger import CHANNEL
 from wattpool_chaincode.organisations import AGGREGATOR, ORGANISATIONS
 from wattpool_chaincode.records import codec

@@ -13,8 +13,8 @@ from wattpool.receipts.embedded import evidence_on, published_roots
 from wattpool.receipts.issue import NoReceipt, issue
 from wattpool.receipts.reason import ReceiptReason, ReceiptRefused
 from wattpool.receipts.roots import Roots
-from wattpool.simulation.engine import CHAINCODES
 from wattpool.simulation.profiles import parse_utc
+from wattpool_chaincode.chaincodes import CHAINCODES
 from wattpool_chaincode.ledger import CHANNEL
 from wattpool_chaincode.records.period import format_utc
 from wattpool_chaincode.records.units import UT_PER_TOKEN

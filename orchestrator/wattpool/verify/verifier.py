@@ -36,13 +36,12 @@ from wattpool.verify.tables import require_tables
 from wattpool.verify.validation import TIME_WINDOW_S, BlockRules, versions_read
 from wattpool_chaincode import contract, ledger
 from wattpool_chaincode.chaincode import Chaincode
+from wattpool_chaincode.chaincodes import CHAINCODES
 from wattpool_chaincode.context import Policy, Submitter
 from wattpool_chaincode.records import codec
 
 # Told how many transactions are checked, of how many.
 Progress = Callable[[int, int], None]
-
-CHAINCODES: Mapping[str, Chaincode] = {contract.CHANNEL: contract.CONTRACT, ledger.CHANNEL: ledger.LEDGER}
 
 
 def verify(

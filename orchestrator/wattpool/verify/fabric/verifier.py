@@ -52,13 +52,12 @@ from wattpool.verify.state import Place
 from wattpool.verify.validation import TIME_WINDOW_S
 from wattpool_chaincode import contract, ledger
 from wattpool_chaincode.chaincode import Chaincode
+from wattpool_chaincode.chaincodes import CHAINCODES
 from wattpool_chaincode.context import Policy, Submitter
 
 # Told how many blocks are checked, of how many.
 Progress = Callable[[int, int], None]
 
-# In this order: the ledger's queries the contract's.
-_CHAINCODES = (contract.CONTRACT, ledger.LEDGER)
 _OK = 200
 
 
@@ -95,19 +94,16 @@ def verify(
     return Report(channels={name: chain.report() for name, chain in verifier.chains.items()}, violation=violation)
 
 
-def chaincodes_of(channels: Mapping[str, Sequence[str]]) -> dict[str, Chaincode]:
-    """Return Wattpool's chaincodes by channel, of channels with the names of their chaincodes.
+def chaincodes_of(channels: Mapping[str, str]) -> dict[str, Chaincode]:
+    """Return Wattpool's chaincodes by channel, of the channels of a community by the names of their chaincodes.
 
     Raises:
         ForeignLedger: if one of them is on no channel.
     """
-    found: dict[str, Chaincode] = {}
-    for chaincode in _CHAINCODES:
-        on = [channel for channel, names in channels.items() if chaincode.name in names]
-        if not on:
-            raise ForeignLedger(f"no channel has the chaincode {chaincode.name!r}")
-        found |= dict.fromkeys(on, chaincode)
-    return found
+    for name in CHAINCODES:
+        if name not in channels:
+            raise ForeignLedger(f"no channel has the chaincode {name!r}")
+    return {channels[name]: chaincode for name, chaincode in CHAINCODES.items()}
 
 
 @dataclass(kw_only=True)
