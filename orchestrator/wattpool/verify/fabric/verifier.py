@@ -18,8 +18,7 @@ Calls that change the channel or its chaincodes (configuration, `_lifecycle`) an
 like all others and counted, but not run.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -41,10 +40,11 @@ from wattpool.verify.laws import Laws
 from wattpool.verify.report import (
     Broken,
     ChannelReport,
+    Progress,
     Report,
     Violated,
-    Violation,
     ViolationKind,
+    located,
     require_pinned,
     require_tips,
 )
@@ -54,9 +54,6 @@ from wattpool_chaincode import contract, ledger
 from wattpool_chaincode.chaincode import Chaincode
 from wattpool_chaincode.chaincodes import CHAINCODES
 from wattpool_chaincode.context import Policy, Submitter
-
-# Told how many blocks are checked, of how many.
-Progress = Callable[[int, int], None]
 
 _OK = 200
 
@@ -76,7 +73,7 @@ def verify(
         chaincodes: by channel, those that others query first.
         genesis: by channel, the hash (lower-case hex) that its genesis block must have; others start from any.
         tips: by channel, the number of blocks that it must have, and the hash of the last of them; it may have more.
-        progress: told of every block.
+        progress: told how many blocks are checked, of how many, after every one.
 
     Returns:
         What holds, and the first violation.
@@ -212,12 +209,12 @@ class _Verifier:
         self._heights = {channel: self._source.height(channel) for channel in reversed(self.chains)}
         for channel, chain in self.chains.items():
             for data in self._source.blocks(channel):
-                with _located(chain, chain.height):
+                with located(chain.channel, chain.height):
                     self._check_block(chain, data)
                 if self._progress is not None:
                     done = sum(one.height for one in self.chains.values())
                     self._progress(done, sum(self._heights.values()))
-            with _located(chain, None):
+            with located(chain.channel, None):
                 self._require_end(chain)
             self._whole[chain.chaincode.name] = chain
         self._checkpoints.require(self.hashes)
@@ -228,7 +225,7 @@ class _Verifier:
             raise Broken(ViolationKind.NUMBER, f"of {self._heights[chain.channel]} blocks {chain.height} are there")
         for (collection, key_hash), (number, identity) in chain.missing.items():
             detail = f"the private value of key hash {key_hash} in {collection!r} is missing"
-            with _located(chain, number, identity):
+            with located(chain.channel, number, identity):
                 raise Broken(ViolationKind.PRIVATE_DATA, detail)
         for name, data in self._source.others(chain.channel, chain.height - 1):
             try:
@@ -300,7 +297,7 @@ class _Verifier:
         chain.times.append([0 if one.envelope is None else one.envelope.time_utc for one in judged])
         private = _Private(block)
         for position, one in enumerate(judged):
-            with _located(chain, chain.height, one.id):
+            with located(chain.channel, chain.height, one.id):
                 if one.verdict.code == VALID and one.call is not None:
                     one.verdict = rules.judge_reads(one.call)
                 require_code(one.verdict, block.codes[position])
@@ -340,7 +337,7 @@ class _Verifier:
             raise Broken(ViolationKind.EXECUTION, f"{call.chaincode!r} writes what only the contract may write")
         else:
             chain.system += 1
-        before = {key: None if (stored := state.get(key)) is None else stored.value for key in own.writes}
+        before = state.values(own.writes)
         chain.world.apply(version, call)
         chain.keep_private(own, came, envelope.id)
         if chain.laws is not None and call.chaincode == chain.chaincode.name:
@@ -462,17 +459,6 @@ def _take_private(chain: _Chain, position: int, call: Called, private: _Private)
                 if value is not None and effect.namespace == chain.chaincode.name:
                     came[collection.name, key_hash] = value
     return came
-
-
-@contextmanager
-def _located(chain: _Chain, number: int | None, identity: str | None = None) -> Iterator[None]:
-    """Turn what is broken into a violation in a block of a chain, and a transaction of it."""
-    try:
-        yield
-    except Broken as error:
-        raise Violated(
-            Violation(what=error.what, detail=error.detail, channel=chain.channel, block=number, transaction=identity)
-        ) from error
 
 
 def _new_chain(channel: str, chaincode: Chaincode) -> _Chain:
