@@ -210,7 +210,7 @@ def _verify(
     if path is None:
         return verify_ledger(Path(place), genesis=genesis, tips=tips, progress=progress)
     try:
-        from wattpool.ledgers.fabric import channels_of, read_connection  # noqa: PLC0415 -- an extra
+        from wattpool.ledgers.fabric import channels_of, organisations_of, read_connection  # noqa: PLC0415 -- an extra
         from wattpool.verify import fabric  # noqa: PLC0415 -- an extra
     except ModuleNotFoundError as error:
         raise BadInput("LEDGER", None, f"{place} needs the extra wattpool[fabric]: {error}") from error
@@ -218,7 +218,14 @@ def _verify(
     network = read_connection(*files)
     chaincodes = fabric.chaincodes_of(channels_of(network, community))
     with fabric.Peers(network) as peers:
-        return fabric.verify(peers, chaincodes=chaincodes, genesis=genesis, tips=tips, progress=progress)
+        return fabric.verify(
+            peers,
+            chaincodes=chaincodes,
+            organisations=organisations_of(network),
+            genesis=genesis,
+            tips=tips,
+            progress=progress,
+        )
 
 
 def _fabric_path(place: str) -> tuple[list[Path], str | None] | None:

@@ -41,6 +41,7 @@ from wattpool.ledgers.port import (
     LedgerError,
     Tip,
 )
+from wattpool_chaincode.organisations import THEMSELVES
 from wattpool_network import connection
 from wattpool_network.connection import Connection
 from wattpool_network.errors import MalformedConnection
@@ -112,6 +113,14 @@ def channels_of(network: Connection, community: str | None) -> dict[str, str]:
         if channel not in named
         for chaincode in chaincodes
     }
+
+
+def organisations_of(network: Connection) -> dict[str, str]:
+    """Return the network's own MSP id of each of the rules' organisations.
+
+    What a file does not say is what it would be on a network of ours: it may be that of one machine alone.
+    """
+    return {**THEMSELVES, **{name: access.msp_id for name, access in network.organisations.items()}}
 
 
 class FabricLedger:

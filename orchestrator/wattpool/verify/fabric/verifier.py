@@ -33,7 +33,7 @@ from wattpool.verify.fabric import ranges
 from wattpool.verify.fabric.configuration import Configuration
 from wattpool.verify.fabric.membership import NotMember
 from wattpool.verify.fabric.peers import BlockSource
-from wattpool.verify.fabric.policy import to_rules
+from wattpool.verify.fabric.policy import in_the_networks_words, to_rules
 from wattpool.verify.fabric.validation import VALID, BlockRules, Judged, Verdict, require_code
 from wattpool.verify.fabric.world import World
 from wattpool.verify.laws import Laws
@@ -54,14 +54,18 @@ from wattpool_chaincode import contract, ledger
 from wattpool_chaincode.chaincode import Chaincode
 from wattpool_chaincode.chaincodes import CHAINCODES
 from wattpool_chaincode.context import Policy, Submitter
+from wattpool_chaincode.organisations import THEMSELVES, acting
 
 _OK = 200
+# Stands for a submitter who acts for none of the organisations.
+_NOBODY = ""
 
 
-def verify(
+def verify(  # noqa: PLR0913 -- what a check depends on
     source: BlockSource,
     *,
     chaincodes: Mapping[str, Chaincode],
+    organisations: Mapping[str, str] = THEMSELVES,
     genesis: Mapping[str, str] | None = None,
     tips: Mapping[str, tuple[int, str]] | None = None,
     progress: Progress | None = None,
@@ -71,6 +75,7 @@ def verify(
     Args:
         source: has the blocks.
         chaincodes: by channel, those that others query first.
+        organisations: the network's own MSP id of each of the rules' organisations.
         genesis: by channel, the hash (lower-case hex) that its genesis block must have; others start from any.
         tips: by channel, the number of blocks that it must have, and the hash of the last of them; it may have more.
         progress: told how many blocks are checked, of how many, after every one.
@@ -81,7 +86,7 @@ def verify(
     Raises:
         LedgerError: if the source does not answer.
     """
-    verifier = _Verifier(source, chaincodes, genesis or {}, progress)
+    verifier = _Verifier(source, chaincodes, organisations, genesis or {}, progress)
     violation = None
     try:
         verifier.run()
@@ -181,17 +186,20 @@ class _Verifier:
         self,
         source: BlockSource,
         chaincodes: Mapping[str, Chaincode],
+        organisations: Mapping[str, str],
         genesis: Mapping[str, str],
         progress: Progress | None,
     ) -> None:
         self.chains = {name: _new_chain(name, chaincode) for name, chaincode in chaincodes.items()}
         self._source = source
+        self._organisations = organisations
         self._genesis = genesis
         self._progress = progress
         self._heights: dict[str, int] = {}
         # Checked to their end, by the names of their chaincodes.
         self._whole: dict[str, _Chain] = {}
-        self._checkpoints = Checkpoints()
+        on = (name for name, chain in self.chains.items() if chain.chaincode.name == contract.CONTRACT.name)
+        self._checkpoints = Checkpoints(channel=next(on, contract.CHANNEL))
 
     @property
     def hashes(self) -> dict[str, list[bytes]]:
@@ -217,7 +225,7 @@ class _Verifier:
             with located(chain.channel, None):
                 self._require_end(chain)
             self._whole[chain.chaincode.name] = chain
-        self._checkpoints.require(self.hashes)
+        self._checkpoints.require({chain.chaincode.name: chain.hashes for chain in self.chains.values()})
 
     def _require_end(self, chain: _Chain) -> None:
         """Check that no block and no private value is missing, and that the other peers have the same."""
@@ -342,7 +350,7 @@ class _Verifier:
         chain.keep_private(own, came, envelope.id)
         if chain.laws is not None and call.chaincode == chain.chaincode.name:
             chain.laws.check(own.writes, before=before, argument=call.arguments[1])
-        if chain.channel == contract.CHANNEL and call.chaincode == contract.CONTRACT.name:
+        if call.chaincode == chain.chaincode.name == contract.CONTRACT.name:
             self._checkpoints.follow(version, envelope.id, own.writes)
 
     def _repeat(
@@ -361,7 +369,8 @@ class _Verifier:
         own = call.effect(chain.chaincode.name)
         creator = configuration.members.read(envelope.creator)
         try:
-            submitter = Submitter(msp_id=creator.msp_id, attributes=creator.attributes)
+            names = acting(creator.msp_id, creator.attributes, self._organisations)
+            submitter = Submitter(msp_id=names[0] if len(names) == 1 else _NOBODY, attributes=creator.attributes)
         except NotMember as error:
             raise Broken(ViolationKind.CERTIFICATE, f"the submitter: {error}") from error
         if len(call.arguments) != 2:  # noqa: PLR2004 -- a function and one JSON object
@@ -388,7 +397,12 @@ class _Verifier:
                 raise Broken(ViolationKind.EXECUTION, detail) from error
             chain.unrepeatable += 1
             return
-        different = _difference(call, own, execution, result, policy=chain.chaincode.policy)
+        # Where the rules take a key's own policy away, the door to Fabric writes the chaincode's.
+        policies = {
+            key: in_the_networks_words(one or chain.chaincode.policy, self._organisations)
+            for key, one in execution.policies.items()
+        }
+        different = _difference(call, own, execution, result, policies)
         if different is not None:
             raise Broken(ViolationKind.EXECUTION, f"run again, the contract {different}")
 
@@ -521,19 +535,18 @@ def _versions_read(call: Called) -> Iterator[Version]:
         yield from (version for version in found if version is not None)
 
 
-def _difference(call: Called, own: Effect, execution: Execution, result: bytes, *, policy: Policy) -> str | None:
-    """Say in a clause in what a run differs from what is on the block, None if in nothing.
-
-    Where the rules take a key's own policy away, the door to Fabric writes the chaincode's, `policy`.
-    """
+def _difference(
+    call: Called, own: Effect, execution: Execution, result: bytes, policies: Mapping[str, Policy]
+) -> str | None:
+    """Say in a clause in what a run, which set `policies`, differs from what is on the block, None if in nothing."""
     try:
-        policies = {key: to_rules(policy) for key, policy in own.policies.items()}
+        stated = {key: to_rules(policy) for key, policy in own.policies.items()}
     except Undecodable as error:
         return f"cannot have set {error}"
     private = {(one.collection, one.key_hash): one.value_hash for one in own.private_writes}
     compared: Sequence[tuple[str, Mapping[Any, Any], Mapping[Any, Any]]] = (
         ("writes", own.writes, execution.writes),
-        ("policies", policies, {key: one or policy for key, one in execution.policies.items()}),
+        ("policies", stated, policies),
         ("private writes", private, execution.private_writes),
         ("reads", own.reads, execution.reads),
         ("private reads", _private_reads(own), execution.private_reads),
