@@ -28,7 +28,7 @@ from fabric_gateway import EndorseError as FabricEndorseError
 from fabric_gateway.blocking import Gateway, Network, SubmittedTransaction
 from wattpool.bad_input import BadInput
 from wattpool.ledgers.block import Code
-from wattpool.ledgers.fabric_blocks import header_of
+from wattpool.ledgers.fabric_blocks import header_of, read_block
 from wattpool.ledgers.fabric_client import open_gateways
 from wattpool.ledgers.port import (
     Call,
@@ -126,6 +126,9 @@ def organisations_of(network: Connection) -> dict[str, str]:
 class FabricLedger:
     """A `wattpool.ledgers.port.Ledger` of one community's two channels, each named here after its chaincode.
 
+    Attributes:
+        organisations: the network's own MSP id of each of the rules' organisations.
+
     Args:
         network: how it is reached, and the client of each organisation.
         community: which of its communities; None for the first.
@@ -139,6 +142,7 @@ class FabricLedger:
     def __init__(self, network: Connection, community: str | None = None, *, passing: Backoff = _PASSING) -> None:
         # What the network itself calls the channels.
         self._channels = channels_of(network, community)
+        self.organisations = organisations_of(network)
         self._passing = passing
         self._silent_until_s: dict[str, float] = {}
         self._last_seen_block: dict[tuple[str, str], int] = {}
@@ -237,6 +241,16 @@ class FabricLedger:
         found = self._query(channel, "GetTransactionByID", transaction_id)
         return transaction_pb2.ProcessedTransaction.FromString(found)
 
+    def configuration(self, channel: str) -> common_pb2.Envelope:
+        """Return the transaction that configured a channel last."""
+        tip = self.block(channel, self.height(channel) - 1)
+        number = read_block(tip).last_config
+        return common_pb2.Envelope.FromString(self.block(channel, number).data.data[0])
+
+    def network_name(self, channel: str) -> str:
+        """Return what the network itself calls a channel."""
+        return self._channels.get(channel, channel)
+
     def height(self, channel: str) -> int:
         return int(self._chain_info(channel).height)
 
@@ -261,7 +275,7 @@ class FabricLedger:
 
     def _query(self, channel: str, function: str, *arguments: str) -> bytes:
         contract = self._network(channel).contract(_QUERIES)
-        name = self._channels.get(channel, channel)
+        name = self.network_name(channel)
         return _answered(lambda: contract.evaluate(function, name, *arguments))
 
     def state(self, channel: str) -> dict[str, bytes]:
@@ -290,7 +304,7 @@ class FabricLedger:
     def _network(self, channel: str, *, by: str | None = None) -> Network:
         """Return a channel as an organisation's peer has it; as any does, if none is named."""
         gateway = next(iter(self._gateways.values())) if by is None else self._gateway(by)
-        return gateway.network(self._channels.get(channel, channel))
+        return gateway.network(self.network_name(channel))
 
     def _gateway(self, by: str) -> Gateway:
         gateway = self._gateways.get(by)
