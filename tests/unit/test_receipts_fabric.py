@@ -4,19 +4,24 @@ import random
 from base64 import encodebytes
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_pem_x509_certificate
+from fabric_protos.common.common_pb2 import Envelope
+from fabric_protos.common.common_pb2 import Payload as EnvelopePayload
+from fabric_protos.common.configtx_pb2 import ConfigEnvelope
 from fabric_protos.msp.identities_pb2 import SerializedIdentity
 
-from fabric_chain import Change, Member, Organisation, call
+from fabric_chain import Change, Member, Organisation, call, configuration
 from wattpool.bad_input import BadInput
+from wattpool.ledgers.fabric import FabricLedger
 from wattpool.ledgers.fabric_blocks import decode_call, decode_envelope
+from wattpool.ledgers.port import Call, LedgerError
 from wattpool.receipts import PublishedRoots, ReceiptReason, ReceiptRefused, check, read_roots
 from wattpool.receipts.envelope import seal_up, unpack
-from wattpool.receipts.fabric import FabricRoots, PublishedMsp, of_call
+from wattpool.receipts.fabric import FabricRoots, PublishedMsp, of_call, published_roots
 from wattpool_chaincode.ledger.period import key
 from wattpool_chaincode.organisations import AGGREGATOR, DSO, MEMBERS
 from wattpool_chaincode.records import codec, merkle
@@ -115,7 +120,7 @@ UNPROVEN: list[tuple[Unproven, ReceiptReason]] = [
     (lambda network: network.receipt([Organisation("Org1MSP").peer]), ReceiptReason.NOT_CERTIFIED),
     (lambda network: network.receipt([Organisation("Org3MSP").peer]), ReceiptReason.NOT_CERTIFIED),
     (lambda network: network.receipt(channel="ledger"), ReceiptReason.FOREIGN_COMMUNITY),
-    (lambda network: network.receipt(chaincode="contract"), ReceiptReason.NOT_SEALED),
+    (lambda network: network.receipt(chaincode="contract"), ReceiptReason.FOREIGN_COMMUNITY),
     (lambda network: network.receipt(result=codec.encode({})), ReceiptReason.NOT_SEALED),
     (lambda network: network.receipt(reads={}), ReceiptReason.NOT_SEALED),
     (lambda network: network.receipt(reads=dict.fromkeys(READ)), ReceiptReason.NOT_SEALED),
@@ -194,6 +199,38 @@ def test_published_roots_are_read_as_they_were_written(network: Network, tmp_pat
     read = read_roots(file)
     assert read.encode() == network.roots.encode()
     assert check(network.receipt(), read).endorsers == {AGGREGATOR, DSO}
+
+
+class Configured:
+    """A ledger on Fabric, as far as its channel's configuration and its community's name go."""
+
+    organisations: ClassVar = {AGGREGATOR: "Org1MSP", DSO: "Org2MSP", MEMBERS: "Org2MSP"}
+
+    def __init__(self, *members: Organisation) -> None:
+        config = ConfigEnvelope(config=configuration(members)).SerializeToString()
+        self._envelope = Envelope(payload=EnvelopePayload(data=config).SerializeToString())
+
+    def network_name(self, channel: str) -> str:
+        return f"elm-{channel}"
+
+    def configuration(self, channel: str) -> Envelope:
+        assert channel == "ledger"
+        return self._envelope
+
+    def evaluate(self, asked: Call, *, by: str) -> bytes:
+        assert (asked.channel, asked.function, by) == ("contract", "rules", AGGREGATOR)
+        return codec.encode({"rules": {"community": COMMUNITY}})
+
+
+def test_what_is_published_is_what_the_channel_is_configured_with(network: Network) -> None:
+    ledger = cast("FabricLedger", Configured(network.first, network.second))
+    assert published_roots(ledger).encode() == network.roots.encode()
+
+
+def test_an_organisation_that_is_not_on_the_channel_has_no_roots(network: Network) -> None:
+    ledger = cast("FabricLedger", Configured(network.first))
+    with pytest.raises(LedgerError, match="no organisation Org2MSP, which plays DsoMSP and MembersMSP"):
+        published_roots(ledger)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,6 @@ from wattpool_chaincode.organisations import AGGREGATOR, ORGANISATIONS
 from wattpool_chaincode.records import codec
 
 FABRIC = "fabric"
-_OK = 200
 _PEER = "PEER"
 # The organisational unit by which an MSP tells peers from others, as Fabric's own tools set it.
 _PEER_UNIT = "peer"
@@ -136,7 +135,7 @@ class FabricRoots:
         """Check the signatures of evidence, and that it is of the community's ledger chain.
 
         Raises:
-            ReceiptRefused: malformed, foreign_community, not_certified, wrongly_endorsed, not_sealed.
+            ReceiptRefused: malformed, foreign_community, not_certified, wrongly_endorsed.
         """
         match evidence:
             case {
@@ -161,14 +160,12 @@ class FabricRoots:
         # Says where one part ends and the next begins, which the hash over all of them does not.
         if channel.type != CALL or channel.tx_id != sha256(signer.nonce + signer.creator).hexdigest():
             raise ReceiptRefused(ReceiptReason.MALFORMED, "the proposal is none of a transaction under its own id")
+        if (channel.channel_id, answer.chaincode_id.name) != (self.channel, LEDGER.name):
+            detail = f"chaincode {answer.chaincode_id.name!r} on channel {channel.channel_id!r} answered"
+            raise ReceiptRefused(ReceiptReason.FOREIGN_COMMUNITY, detail)
+        endorsers = self._endorsers(signed, endorsements)
         if answered != sha256(b"".join(proposal)).digest():
             raise ReceiptRefused(ReceiptReason.WRONGLY_ENDORSED, "the response answers another proposal")
-        if channel.channel_id != self.channel:
-            raise ReceiptRefused(ReceiptReason.FOREIGN_COMMUNITY, f"sealed on channel {channel.channel_id!r}")
-        endorsers = self._endorsers(signed, endorsements)
-        if (answer.chaincode_id.name, answer.response.status) != (LEDGER.name, _OK):
-            detail = f"{answer.chaincode_id.name!r} answered with status {answer.response.status}"
-            raise ReceiptRefused(ReceiptReason.NOT_SEALED, detail)
         own = [effect for effect in decode_effects(answer) if effect.namespace == LEDGER.name]
         reads = {key for effect in own for key, version in effect.reads.items() if version is not None}
         return Proven(endorsers=endorsers, result=answer.response.payload, reads=frozenset(reads))

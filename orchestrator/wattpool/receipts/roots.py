@@ -27,7 +27,7 @@ class PublishedRoots(Protocol):
         """Check the signatures of evidence.
 
         Raises:
-            ReceiptRefused: malformed, foreign_community, not_certified, wrongly_endorsed, not_sealed.
+            ReceiptRefused: malformed, foreign_community, not_certified, wrongly_endorsed.
         """
 
 
