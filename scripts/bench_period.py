@@ -23,11 +23,12 @@ from wattpool.client import Chain, Step
 from wattpool.ledgers.embedded import EmbeddedLedger
 from wattpool.ledgers.fabric import FabricLedger, read_connection
 from wattpool.ledgers.port import Ledger
-from wattpool.simulation.engine import CHAINCODES, clock_for
+from wattpool.simulation.engine import clock_for
 from wattpool.simulation.large import LargeCommunity, scenario_of
 from wattpool.simulation.report import summarise
 from wattpool.simulation.scenario import Scenario
 from wattpool_chaincode.chaincode import Chaincode
+from wattpool_chaincode.chaincodes import CHAINCODES
 from wattpool_chaincode.context import Context
 from wattpool_chaincode.fabric import FabricChaincode
 from wattpool_chaincode.ledger import CHANNEL

@@ -13,11 +13,12 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from wattpool.simulation.community import plan_for
-from wattpool.simulation.engine import CHAINCODES, Simulation, clock_for, open_ledger
+from wattpool.simulation.engine import Simulation, clock_for, open_ledger
 from wattpool.simulation.profiles import BUNDLED, read_profiles, select, to_periods
 from wattpool.simulation.report import summarise
 from wattpool.simulation.scenario import Scenario
 from wattpool.verify import verify
+from wattpool_chaincode.chaincodes import CHAINCODES
 from wattpool_chaincode.records import signing
 
 REPEATS = 2_000

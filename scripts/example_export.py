@@ -13,8 +13,8 @@ from pathlib import Path
 from wattpool.checkpoints import vote
 from wattpool.client import Chain
 from wattpool.ledgers.embedded import EmbeddedLedger
-from wattpool.simulation.engine import CHAINCODES
 from wattpool.verify.export import write_export
+from wattpool_chaincode.chaincodes import CHAINCODES
 from wattpool_chaincode.organisations import AGGREGATOR, DSO, OPERATOR_ATTRIBUTES
 from wattpool_chaincode.records import codec
 

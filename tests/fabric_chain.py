@@ -25,8 +25,8 @@ from fabric_protos.peer import (
 from fabric_protos.peer.lifecycle import chaincode_definition_pb2, db_pb2
 
 from shim.certificates import TestAuthority, name
+from wattpool.ledgers import fabric_blocks as blocks
 from wattpool.ledgers.block import Version
-from wattpool.verify.fabric import blocks
 from wattpool.verify.fabric.world import World
 from wattpool_chaincode.records import codec, signing
 

@@ -21,16 +21,12 @@ from fabric_shim import ConfigurationError, OutOf, Rejected, Response, SignedBy,
 from fabric_shim.response import ERROR_THRESHOLD
 from wattpool_chaincode.authentication import PayloadRefusal
 from wattpool_chaincode.chaincode import CallRefusal, Chaincode
+from wattpool_chaincode.chaincodes import CHAINCODES
 from wattpool_chaincode.context import Modification, Page, Policy, Submitter
-from wattpool_chaincode.contract import CONTRACT
 from wattpool_chaincode.contract.refusals import ContractRefusal
-from wattpool_chaincode.ledger import LEDGER
-from wattpool_chaincode.organisations import ORGANISATION_ATTRIBUTE, ORGANISATIONS
+from wattpool_chaincode.organisations import ORGANISATION_ATTRIBUTE, ORGANISATIONS, THEMSELVES, acting
 from wattpool_chaincode.refusal import Refused
 
-CHAINCODES = {chaincode.name: chaincode for chaincode in (CONTRACT, LEDGER)}
-# Which MSP plays which of the rules' organisations, where a network does not say otherwise.
-THEMSELVES = MappingProxyType({organisation: organisation for organisation in ORGANISATIONS})
 # Two of three endorse, so that one MSP alone could never, or, with two peers, always.
 _MIN_MSPS = 2
 _NS_PER_S = 1_000_000_000
@@ -85,14 +81,14 @@ class FabricContext:
                 say which.
         """
         client = self._stub.client
-        played = [name for name, msp_id in self._msp_ids.items() if msp_id == client.msp_id]
-        certified = client.attributes.get(ORGANISATION_ATTRIBUTE)
-        acting = [name for name in played if certified in {None, name}]
-        if len(acting) != 1:
+        names = acting(client.msp_id, client.attributes, self._msp_ids)
+        if len(names) != 1:
+            played = [name for name, msp_id in self._msp_ids.items() if msp_id == client.msp_id]
+            certified = client.attributes.get(ORGANISATION_ATTRIBUTE)
             detail = f"{client.msp_id} plays {' and '.join(played) or 'no organisation'}"
             told = "nothing" if certified is None else certified
             raise Refused(CallRefusal.NOT_AUTHORISED, f"{detail}, and has certified {ORGANISATION_ATTRIBUTE} = {told}")
-        return Submitter(msp_id=acting[0], attributes=client.attributes)
+        return Submitter(msp_id=names[0], attributes=client.attributes)
 
     def get(self, key: str) -> bytes | None:
         return self._stub.get(key)

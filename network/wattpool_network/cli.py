@@ -38,9 +38,12 @@ from wattpool_network.upgrade import upgrade as upgrade_chaincode
 
 BAD_INPUT_STATUS = 2
 NOT_READY_STATUS = 1
+_SAMPLE_PORTS = 13_000
 
 Words = ParamSpec("Words")
 State = Annotated[Path, typer.Option("--state", help="Directory of the network: keys, ledgers, logs.")]
+SampleDirectory = Annotated[Path, typer.Argument(help="Directory of test-network or test-network-nano-bash.")]
+SamplePorts = Annotated[int, typer.Option(help="The chaincode listens on ports from 80 after this one on.")]
 OrganisationName = Annotated[str, typer.Argument(help="An organisation, such as dso.")]
 
 app = typer.Typer(
@@ -209,27 +212,16 @@ def upgrade(
 
 @app.command()
 @_one_sentence
-def deploy(
-    state: State,
-    sample: Annotated[Path, typer.Argument(help="Directory of test-network or test-network-nano-bash, which runs.")],
-    ports: Annotated[int, typer.Option(help="The chaincode listens on ports from 80 after this one on.")] = 13_000,
-) -> None:
-    """Put both chaincodes on one of Fabric's sample networks, and write down how clients reach them."""
-    deployment = Deployment(
-        sample=open_sample(sample, port_base=ports), layout=Layout(state.resolve()), report=_stopwatch()
-    )
-    typer.echo(f"ready: {deployment.up()}")
+def deploy(state: State, sample: SampleDirectory, ports: SamplePorts = _SAMPLE_PORTS) -> None:
+    """Put both chaincodes on one of Fabric's sample networks, which runs, and write down how clients reach them."""
+    typer.echo(f"ready: {_deployment(state, sample, ports).up()}")
 
 
 @app.command()
 @_one_sentence
-def undeploy(
-    state: State,
-    sample: Annotated[Path, typer.Argument(help="Directory of the sample network.")],
-    ports: Annotated[int, typer.Option(help="As given to `deploy`.")] = 13_000,
-) -> None:
+def undeploy(state: State, sample: SampleDirectory, ports: SamplePorts = _SAMPLE_PORTS) -> None:
     """Stop the chaincode of a sample network; what is on its channels stays."""
-    Deployment(sample=open_sample(sample, port_base=ports), layout=Layout(state.resolve()), report=_stopwatch()).down()
+    _deployment(state, sample, ports).down()
 
 
 @app.command()
@@ -320,6 +312,11 @@ def _topology(  # noqa: PLR0913, PLR0917 -- the options of two commands
         chaincode_tls=chaincode_tls is not False,
         hosts=hosts,
     )
+
+
+def _deployment(state: Path, sample: Path, ports: int) -> Deployment:
+    opened = open_sample(sample, port_base=ports)
+    return Deployment(sample=opened, layout=Layout(state.resolve()), report=_stopwatch())
 
 
 def _parse_hosts(text: str) -> dict[str, str]:

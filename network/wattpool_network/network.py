@@ -7,10 +7,10 @@ cut off, restarts nodes that died, and does nothing to a network that runs.
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from wattpool_network import topology as data
 from wattpool_network.commands import Binaries, Commands, write_whole
@@ -20,6 +20,8 @@ from wattpool_network.layout import Layout
 from wattpool_network.nodes import Nodes
 from wattpool_network.process import Process
 from wattpool_network.topology import Authority, ChaincodeServer, Orderer, Peer, Topology
+
+Named = TypeVar("Named", data.Organisation, data.Channel)
 
 
 class Network:
@@ -81,11 +83,7 @@ class Network:
         Raises:
             NetworkError: if no such organisation runs here.
         """
-        for organisation in self.topology.organisations_here:
-            if organisation.name == name:
-                return organisation
-        names = ", ".join(organisation.name for organisation in self.topology.organisations_here)
-        raise NetworkError(f"there is no organisation {name}, but {names}")
+        return _named("organisation", name, self.topology.organisations_here)
 
     def channel(self, name: str) -> data.Channel:
         """Return the channel of that name.
@@ -93,11 +91,7 @@ class Network:
         Raises:
             NetworkError: if there is no such channel.
         """
-        for channel in self.topology.channels:
-            if channel.name == name:
-                return channel
-        names = ", ".join(channel.name for channel in self.topology.channels)
-        raise NetworkError(f"there is no channel {name}, but {names}")
+        return _named("channel", name, self.topology.channels)
 
     def commands(self) -> Commands:
         """Return Fabric's programs, for this network.
@@ -180,3 +174,15 @@ class Network:
             yield
         finally:
             os.close(lock)
+
+
+def _named(kind: str, name: str, known: Sequence[Named]) -> Named:
+    """Return the one of that name.
+
+    Raises:
+        NetworkError: if there is none.
+    """
+    for one in known:
+        if one.name == name:
+            return one
+    raise NetworkError(f"there is no {kind} {name}, but {', '.join(one.name for one in known)}")

@@ -1,7 +1,6 @@
 """The command line of Wattpool."""
 
 import json
-import os
 import re
 import sys
 import time
@@ -17,13 +16,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from wattpool.bad_input import BadInput
+from wattpool.ledgers.places import fabric_path, open_fabric
 from wattpool.ledgers.port import Ledger, LedgerError
 from wattpool.receipts.cli import check_command, receipt_command, roots_command
 from wattpool.report.cli import bill_command, report_command
 from wattpool.report.files import write_bills, write_report
 from wattpool.simulation.clock import SimulatedClock
 from wattpool.simulation.community import plan_for
-from wattpool.simulation.engine import CHAINCODES, Simulation, clock_for, open_ledger
+from wattpool.simulation.engine import Simulation, clock_for, open_ledger
 from wattpool.simulation.profiles import (
     BUNDLED,
     BUNDLED_DAY_START_UTC,
@@ -38,6 +38,7 @@ from wattpool.simulation.scenario import Scenario
 from wattpool.verify import Report
 from wattpool.verify import verify as verify_ledger
 from wattpool.verify.export import write_export
+from wattpool_chaincode.chaincodes import CHAINCODES
 from wattpool_chaincode.records.period import DEFAULT_LENGTH_S, format_utc
 from wattpool_chaincode.records.units import UT_PER_TOKEN, WH_PER_KWH
 
@@ -183,19 +184,12 @@ def _choose_profiles(path: Path | None, *, start: str | None, days: int, pv: str
 
 @contextmanager
 def _open(place: str, scenario: Scenario, clock: SimulatedClock) -> Iterator[Ledger]:
-    path = _fabric_path(place)
+    path = fabric_path(place)
     if path is None:
         with open_ledger(Path(place), scenario, clock) as embedded:
             yield embedded
         return
-    # What gRPC itself would log, such as a TLS handshake that failed, comes back as an error, too.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    try:
-        from wattpool.ledgers.fabric import FabricLedger, read_connection  # noqa: PLC0415 -- an extra
-    except ModuleNotFoundError as error:
-        raise BadInput("--ledger", None, f"{place} needs the extra wattpool[fabric]: {error}") from error
-    files, community = path
-    with FabricLedger(read_connection(*files), community) as fabric:
+    with open_fabric(*path) as fabric:
         yield fabric
 
 
@@ -205,28 +199,26 @@ def _verify(
     tips: Mapping[str, tuple[int, str]],
     progress: Callable[[int, int], None],
 ) -> Report:
-    path = _fabric_path(place)
+    path = fabric_path(place)
     if path is None:
         return verify_ledger(Path(place), genesis=genesis, tips=tips, progress=progress)
     try:
-        from wattpool.ledgers.fabric import channels_of, read_connection  # noqa: PLC0415 -- an extra
+        from wattpool.ledgers.fabric import channels_of, organisations_of, read_connection  # noqa: PLC0415 -- an extra
         from wattpool.verify import fabric  # noqa: PLC0415 -- an extra
     except ModuleNotFoundError as error:
         raise BadInput("LEDGER", None, f"{place} needs the extra wattpool[fabric]: {error}") from error
     files, community = path
     network = read_connection(*files)
-    chaincodes = fabric.chaincodes_of({channel: [name] for name, channel in channels_of(network, community).items()})
+    chaincodes = fabric.chaincodes_of(channels_of(network, community))
     with fabric.Peers(network) as peers:
-        return fabric.verify(peers, chaincodes=chaincodes, genesis=genesis, tips=tips, progress=progress)
-
-
-def _fabric_path(place: str) -> tuple[list[Path], str | None] | None:
-    """Return files and community that `fabric:FILE[,FILE...][#COMMUNITY]` names, None if a place is anything else."""
-    kind, colon, path = place.partition(":")
-    if (kind, colon) != ("fabric", ":"):
-        return None
-    files, hash_sign, community = path.partition("#")
-    return [Path(file) for file in files.split(",")], community if hash_sign else None
+        return fabric.verify(
+            peers,
+            chaincodes=chaincodes,
+            organisations=organisations_of(network),
+            genesis=genesis,
+            tips=tips,
+            progress=progress,
+        )
 
 
 def _read_pins(pins: Iterable[str]) -> dict[str, str]:

@@ -9,7 +9,9 @@ import pytest
 
 from gateway.organisation import Organisation
 from wattpool.bad_input import BadInput
-from wattpool.ledgers.fabric import ClientUnusable, FabricLedger, read_connection
+from wattpool.ledgers.fabric import FabricLedger, read_connection
+from wattpool.ledgers.fabric_client import ClientUnusable
+from wattpool.verify.fabric import Peers
 from wattpool_chaincode.organisations import ORGANISATIONS
 from wattpool_network import connection
 from wattpool_network.connection import AuthorityAccess, Connection, IdentityFiles, OrganisationAccess
@@ -103,6 +105,8 @@ def test_a_client_that_cannot_sign_is_named_with_what_it_lacks(file: Path, damag
     damage(file)
     with pytest.raises(ClientUnusable, match=f"the client of AggregatorMSP: .*{message}"):
         FabricLedger(read_connection(file))
+    with pytest.raises(ClientUnusable, match=message):
+        Peers(read_connection(file))
 
 
 @pytest.mark.parametrize(

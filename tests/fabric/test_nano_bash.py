@@ -8,12 +8,19 @@ from pathlib import Path
 import pytest
 import yaml
 
-from wattpool.ledgers.fabric import FabricLedger, read_connection
+from wattpool.checkpoints import vote
+from wattpool.client import Chain
+from wattpool.ledgers.fabric import FabricLedger, channels_of, organisations_of, read_connection
+from wattpool.receipts import check, issue
+from wattpool.receipts.fabric import evidence_on, published_roots
 from wattpool.simulation.community import plan_for
-from wattpool.simulation.engine import CHAINCODES, Simulation, clock_for, open_ledger
+from wattpool.simulation.engine import Simulation, clock_for, open_ledger
 from wattpool.simulation.profiles import BUNDLED_DAY_START_UTC, read_profiles, select, to_periods
 from wattpool.simulation.report import summarise
 from wattpool.simulation.scenario import Scenario
+from wattpool.verify.fabric import Peers, chaincodes_of, verify
+from wattpool_chaincode.chaincodes import CHAINCODES
+from wattpool_chaincode.organisations import AGGREGATOR, DSO, MEMBERS
 from wattpool_network.commands import Binaries, environment
 from wattpool_network.deployment import Deployment
 from wattpool_network.layout import Layout
@@ -118,6 +125,29 @@ def test_a_day_on_the_sample_network_leaves_the_same_figures_and_world_state_as_
             assert summarise(on_sample) == summarise(alone)
             for channel in CHAINCODES:
                 assert ledger.state(channel) == dict(embedded.state(channel))
+
+
+def test_msps_that_play_the_organisations_are_verified_as_these_and_vouch_in_receipts(deployment: Deployment) -> None:
+    network = read_connection(deployment.layout.connection)
+    assert organisations_of(network) == {AGGREGATOR: "Org1MSP", DSO: "Org2MSP", MEMBERS: "Org2MSP"}
+    with FabricLedger(network) as ledger:
+        vote(ledger, by=DSO)
+        assert "root" in vote(ledger, by=AGGREGATOR)
+        chain, roots = Chain(ledger, "ledger"), published_roots(ledger)
+        for statement in chain.evaluate("statements", by=AGGREGATOR, period=START_UTC, page=0):
+            receipt = issue(
+                chain,
+                evidence_on(ledger, "ledger"),
+                period_start_utc=START_UTC,
+                connection=statement["connection"],
+            )
+            assert len(check(receipt, roots).endorsers) == 2
+    with Peers(network) as peers:
+        report = verify(
+            peers, chaincodes=chaincodes_of(channels_of(network, None)), organisations=organisations_of(network)
+        )
+    assert report.violation is None
+    assert report.channels["ledger"].blocks > PERIODS
 
 
 def test_what_is_deployed_is_left_as_it_is_by_another_deployment(deployment: Deployment) -> None:

@@ -12,15 +12,20 @@ import pytest
 
 from fabric.founded import free_port_base
 from wattpool.bad_input import BadInput
-from wattpool.ledgers.fabric import FabricLedger, read_connection
+from wattpool.checkpoints import vote
+from wattpool.ledgers.fabric import FabricLedger, channels_of, read_connection
 from wattpool.simulation.community import plan_for
-from wattpool.simulation.engine import CHAINCODES, Simulation, clock_for, open_ledger
+from wattpool.simulation.engine import Simulation, clock_for, open_ledger
 from wattpool.simulation.profiles import BUNDLED_DAY_START_UTC, read_profiles, select, to_periods
 from wattpool.simulation.report import summarise
 from wattpool.simulation.scenario import Scenario
+from wattpool.verify.fabric import Peers, chaincodes_of, verify
+from wattpool_chaincode.chaincodes import CHAINCODES
+from wattpool_chaincode.organisations import AGGREGATOR, DSO
 from wattpool_network import communities, periods
 from wattpool_network.commands import Binaries
 from wattpool_network.community import WATTPOOL, community
+from wattpool_network.connection import Connection
 from wattpool_network.errors import InvalidTopology, NetworkError
 from wattpool_network.network import Network
 from wattpool_network.upgrade import upgrade
@@ -98,6 +103,19 @@ def test_two_communities_trade_side_by_side_and_change_over_to_a_new_version_eac
             assert len(list(simulation.run())) == 6
             assert traded[name] == figures_and_states(simulation, embedded)
     assert traded[None] != traded["elm"]
+    for name in days:
+        require_checkpoint_and_blocks_hold(reach, name)
+
+
+def require_checkpoint_and_blocks_hold(reach: Connection, name: str | None) -> None:
+    with FabricLedger(reach, name) as ledger:
+        vote(ledger, by=DSO)
+        assert vote(ledger, by=AGGREGATOR)["ledger"]["blocks"] == ledger.height("ledger")
+    channels = channels_of(reach, name)
+    with Peers(reach) as peers:
+        report = verify(peers, chaincodes=chaincodes_of(channels))
+    assert report.violation is None
+    assert report.channels.keys() == set(channels.values())
 
 
 def await_report(told: "SimpleQueue[str]", start: str) -> None:

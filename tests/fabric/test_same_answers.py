@@ -1,34 +1,54 @@
 """The same day on Fabric and on the embedded ledger: the same figures, the same world state."""
 
+import random
+import sys
+import zlib
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fabric.founded import free_port_base
-from wattpool.ledgers.fabric import FabricLedger, read_connection
+from wattpool.checkpoints import vote
+from wattpool.cli import main
+from wattpool.client import Chain
+from wattpool.ledgers.fabric import FabricLedger, channels_of, read_connection
 from wattpool.ledgers.port import Call, Checkpoint, EndorseError, Ledger
+from wattpool.receipts import ReceiptRefused, check, read_roots
+from wattpool.receipts.envelope import MAGIC, unpack
 from wattpool.simulation.community import plan_for
-from wattpool.simulation.engine import CHAINCODES, Simulation, clock_for, open_ledger
+from wattpool.simulation.engine import Simulation, clock_for, open_ledger
 from wattpool.simulation.profiles import BUNDLED_DAY_START_UTC, read_profiles, select, to_periods
 from wattpool.simulation.report import summarise
 from wattpool.simulation.scenario import Scenario
+from wattpool.verify import ViolationKind
 from wattpool.verify.fabric import Peers, chaincodes_of, verify
-from wattpool_chaincode.organisations import AGGREGATOR, MEMBERS
+from wattpool_chaincode.chaincodes import CHAINCODES
+from wattpool_chaincode.organisations import AGGREGATOR, DSO, MEMBERS
+from wattpool_chaincode.records import codec
+from wattpool_chaincode.records.period import format_utc
 from wattpool_network.commands import Binaries
 from wattpool_network.community import community
 from wattpool_network.connection import Connection
 from wattpool_network.network import Network
 
 TWO_HOURS_S = 7_200
+MAX_RECEIPT_BYTES = 4_000
+MUTATIONS = 1_000
 # The first even hour of the day before the bundled week's best one.
 START_UTC = BUNDLED_DAY_START_UTC - 86_400 + 3_600
 
 
 @pytest.fixture(scope="module")
-def network(fabric: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:  # noqa: ARG001 -- skips
-    network = Network(tmp_path_factory.mktemp("community") / "state", community(port_base=free_port_base()))
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("community") / "state"
+
+
+@pytest.fixture(scope="module")
+def network(fabric: Binaries, state: Path) -> Iterator[Connection]:  # noqa: ARG001 -- skips
+    network = Network(state, community(port_base=free_port_base()))
     try:
         network.up()
         yield read_connection(network.layout.connection)
@@ -89,11 +109,76 @@ def test_both_ledgers_tell_the_same_events_from_any_checkpoint(
 @pytest.mark.usefixtures("figures")
 def test_the_blocks_of_the_day_hold_and_all_peers_have_the_same(on_fabric: FabricLedger, network: Connection) -> None:
     with Peers(network) as peers:
-        report = verify(peers, chaincodes=chaincodes_of(network.channels))
+        report = verify(peers, chaincodes=chaincodes_of(channels_of(network, None)))
     assert report.violation is None
     assert {channel: (one.blocks, one.tip_hash, one.unrepeatable) for channel, one in report.channels.items()} == {
         channel: (on_fabric.height(channel), on_fabric.tip(channel).tip_hash, 0) for channel in CHAINCODES
     }
+
+
+@pytest.mark.usefixtures("figures")
+def test_checkpoints_are_held_against_the_blocks(on_fabric: FabricLedger, network: Connection) -> None:
+    class Shortened(Peers):
+        """Peers that lost the last block of the ledger chain."""
+
+        def height(self, channel: str) -> int:
+            return super().height(channel) - (channel == "ledger")
+
+    vote(on_fabric, by=DSO)
+    assert vote(on_fabric, by=MEMBERS)["ledger"]["blocks"] == on_fabric.height("ledger")
+    chaincodes = chaincodes_of(channels_of(network, None))
+    with Peers(network) as peers:
+        assert verify(peers, chaincodes=chaincodes).violation is None
+    with Shortened(network) as peers:
+        found = verify(peers, chaincodes=chaincodes).violation
+    assert found is not None
+    assert (found.what, found.channel) == (ViolationKind.CHECKPOINT, "contract")
+
+
+@pytest.mark.usefixtures("figures")
+def test_a_receipt_of_the_day_holds_without_the_network(
+    on_fabric: FabricLedger,
+    state: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["wattpool", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0)
+
+    noon_utc = START_UTC + 5 * TWO_HOURS_S
+    ledger = Chain(on_fabric, "ledger")
+    statements = ledger.evaluate("statements", by=AGGREGATOR, period=noon_utc, page=0)
+    seller = max(statements, key=lambda one: one["sold_wh"])
+    place = f"fabric:{state / 'connection.yaml'}"
+    file, roots = tmp_path / "one.receipt", tmp_path / "roots.json"
+    assert run("roots", place, "--out", str(roots)) == 0
+    chosen = ("--period", format_utc(noon_utc), "--connection", seller["connection"])
+    assert run("receipt", place, *chosen, "--out", str(file)) == 0
+    assert run("check", str(file), "--roots", str(roots)) == 0
+    assert "the meter's own record is in it and holds\neverything holds" in capsys.readouterr().out
+
+    receipt, trusted = file.read_bytes(), read_roots(roots)
+    assert len(receipt) <= MAX_RECEIPT_BYTES
+    checked = check(receipt, trusted)
+    assert checked.statement == seller
+    assert len(checked.endorsers) == 2
+    chosen_places = random.Random(1)  # noqa: S311 -- repeatable
+    inside = codec.encode(unpack(receipt))
+    for data, pack in ((receipt, bytes), (inside, repacked)):
+        for _ in range(MUTATIONS):
+            mutated = bytearray(data)
+            mutated[chosen_places.randrange(len(data))] ^= 1 << chosen_places.randrange(8)
+            with pytest.raises(ReceiptRefused):
+                check(pack(mutated), trusted)
+
+
+def repacked(inside: bytearray) -> bytes:
+    body = zlib.compress(inside)
+    return MAGIC + sha256(body).digest() + body
 
 
 @pytest.mark.parametrize(

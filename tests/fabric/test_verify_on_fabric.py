@@ -13,10 +13,11 @@ from fabric.founded import free_port_base, installed_fabric
 from fabric_gateway import Identity, PrivateKeySigner, Tls, blocking
 from fabric_gateway.blocking import Contract, Gateway
 from ledger.toy import CHAINCODES, call, submit
+from wattpool.ledgers import fabric_blocks as blocks
 from wattpool.ledgers.fabric import FabricLedger, read_connection
 from wattpool.ledgers.port import LedgerError
 from wattpool.verify import Report, ViolationKind
-from wattpool.verify.fabric import Peers, blocks, verify
+from wattpool.verify.fabric import Peers, verify
 from wattpool_chaincode.organisations import AGGREGATOR, DSO, MEMBERS
 from wattpool_network.commands import Binaries
 from wattpool_network.community import community

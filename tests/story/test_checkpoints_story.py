@@ -11,8 +11,8 @@ from wattpool.checkpoints import vote
 from wattpool.client import Chain
 from wattpool.ledgers.embedded import EmbeddedLedger
 from wattpool.ledgers.port import EndorseError
-from wattpool.simulation.engine import CHAINCODES
 from wattpool.verify import Violation, ViolationKind, verify
+from wattpool_chaincode.chaincodes import CHAINCODES
 from wattpool_chaincode.organisations import AGGREGATOR, DSO, MEMBERS, OPERATOR_ATTRIBUTES
 from wattpool_chaincode.records import merkle
 

@@ -20,8 +20,8 @@ from wattpool.receipts import NoReceipt, ReceiptReason, ReceiptRefused, Roots, c
 from wattpool.receipts.embedded import evidence_on, published_roots
 from wattpool.receipts.envelope import MAGIC, seal_up, unpack
 from wattpool.receipts.evidence import to_text
-from wattpool.simulation.engine import CHAINCODES
 from wattpool.simulation.profiles import BUNDLED_DAY_START_UTC
+from wattpool_chaincode.chaincodes import CHAINCODES
 from wattpool_chaincode.ledger import CHANNEL
 from wattpool_chaincode.organisations import AGGREGATOR, ORGANISATIONS
 from wattpool_chaincode.records import codec

@@ -11,7 +11,7 @@ from story.bundled_day import HOUR_S, scenario
 from wattpool.ledgers.embedded import EmbeddedLedger
 from wattpool.ledgers.port import Call, ForeignLedger, LedgerLocked, Pending
 from wattpool.simulation.community import plan_for
-from wattpool.simulation.engine import CHAINCODES, Simulation, clock_for, open_ledger
+from wattpool.simulation.engine import Simulation, clock_for, open_ledger
 from wattpool.simulation.profiles import (
     BUNDLED,
     BUNDLED_DAY_START_UTC,
@@ -22,6 +22,7 @@ from wattpool.simulation.profiles import (
 )
 from wattpool.simulation.report import summarise
 from wattpool.simulation.scenario import Scenario
+from wattpool_chaincode.chaincodes import CHAINCODES
 from wattpool_chaincode.organisations import AGGREGATOR
 from wattpool_chaincode.records.units import amount_ut
 

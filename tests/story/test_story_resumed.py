@@ -9,10 +9,11 @@ import pytest
 from story.bundled_day import scenario
 from story.conftest import AnyLedger, Open
 from wattpool.ledgers.port import Call, Pending
-from wattpool.simulation.engine import CHAINCODES, Simulation, clock_for, open_ledger
+from wattpool.simulation.engine import Simulation, clock_for, open_ledger
 from wattpool.simulation.profiles import BUNDLED_DAY_START_UTC
 from wattpool.simulation.report import summarise
 from wattpool.simulation.scenario import Scenario
+from wattpool_chaincode.chaincodes import CHAINCODES
 
 TWO_HOURS_S = 7_200
 # The first even hour of the day before the bundled week's best one.

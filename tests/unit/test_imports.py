@@ -36,11 +36,13 @@ DISTRIBUTIONS = {
     "grpc": "grpcio",
     "yaml": "pyyaml",
 }
-# Verification shares with the ledgers what a block is, and nothing of what writes one.
+# Verification shares with the ledgers what a block is and how a peer is asked, and nothing of what writes a block.
 VERIFY_MAY_IMPORT = {
     "wattpool.ledgers",
     "wattpool.ledgers.block",
     "wattpool.ledgers.certificates",
+    "wattpool.ledgers.fabric_blocks",
+    "wattpool.ledgers.fabric_client",
     "wattpool.ledgers.policies",
     "wattpool.ledgers.port",
 }

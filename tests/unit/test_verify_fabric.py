@@ -22,13 +22,14 @@ from fabric_chain import (
     update,
 )
 from ledger.toy import CHAINCODES
+from wattpool.ledgers.fabric_blocks import Effect, RangeQuery, decode_block
 from wattpool.verify import Report, Violation, ViolationKind
 from wattpool.verify.fabric import verify
-from wattpool.verify.fabric.blocks import Effect, RangeQuery
 from wattpool.verify.fabric.ranges import is_unchanged
 from wattpool.verify.state import State
-from wattpool_chaincode.organisations import AGGREGATOR, DSO, MEMBERS
-from wattpool_chaincode.records import codec
+from wattpool_chaincode.organisations import AGGREGATOR, DSO, MEMBERS, ORGANISATIONS, THEMSELVES
+from wattpool_chaincode.records import codec, merkle
+from wattpool_chaincode.records.merkle import Frontier
 
 CHAINCODE = {"ledger": CHAINCODES["ledger"]}
 PEERS = [(msp_id, "PEER") for msp_id in (AGGREGATOR, DSO, MEMBERS)]
@@ -56,14 +57,15 @@ class Blocks:
 class Stage:
     """A channel with the toy on it, and all who have a key."""
 
-    def __init__(self) -> None:
-        self.organisations = [Organisation(msp_id) for msp_id, _ in PEERS]
+    def __init__(self, msp_ids: Sequence[str] = ORGANISATIONS, *, chaincode: str = "ledger") -> None:
+        self.organisations = [Organisation(msp_id) for msp_id in msp_ids]
         self.aggregator, self.dso, self.members = self.organisations
         self.stranger = Organisation("StrangerMSP")
         self.config = configuration(self.organisations)
         self.chain = Chain(self.config, [self.dso.orderer])
         self.peers = [one.peer for one in self.organisations]
-        self.chain.add(definition(self.peers, out_of(2, PEERS), by=self.dso.admin))
+        policy = out_of(2, [(msp_id, "PEER") for msp_id in msp_ids])
+        self.chain.add(definition(self.peers, policy, by=self.dso.admin, chaincode=chaincode))
 
     def put(self, change: Change | None = None, argument: bytes = PUT_A, **others: object) -> bytes:
         """Return a call that the DSO sends and all but it endorse."""
@@ -119,6 +121,42 @@ def test_a_chain_that_lost_its_last_block_holds_until_one_knows_its_tip(stage: S
     found = verify(Blocks(stage.chain.blocks[:-1]), chaincodes=CHAINCODE, tips=tips).violation
     assert found is not None
     assert found.what is ViolationKind.TIP
+
+
+def test_msps_with_names_of_their_own_play_the_rules_organisations() -> None:
+    msp_ids = dict(zip(ORGANISATIONS, ("Org1MSP", "Org2MSP", "Org3MSP"), strict=True))
+    stage = Stage(list(msp_ids.values()))
+    own = Change(writes={"a": b"1"}, policies={"a": out_of(1, [("Org2MSP", "PEER")])})
+    argument, _ = steps(["put", "a", "1"], ["set_policy", "a", "dso"], ["who"])
+    stage.chain.add(stage.put(own, argument, result=codec.encode([None, None, [DSO, {}, NOW_UTC]])))
+    source = Blocks(stage.chain.blocks)
+    assert verify(source, chaincodes=CHAINCODE, organisations=msp_ids).violation is None
+    for others in (THEMSELVES, {**msp_ids, DSO: "Org3MSP", MEMBERS: "Org2MSP"}, dict.fromkeys(msp_ids, "Org2MSP")):
+        found = verify(source, chaincodes=CHAINCODE, organisations=others).violation
+        assert found is not None
+        assert found.what is ViolationKind.EXECUTION
+
+
+@pytest.mark.parametrize(("blocks", "is_true"), [(1, True), (2, True), (4, False), (2, False)])
+def test_a_checkpoint_is_held_against_the_blocks_whatever_its_channel_is_called(blocks: int, *, is_true: bool) -> None:
+    stage = Stage(chaincode="contract")
+    chaincodes = {"ledger": CHAINCODES["contract"]}
+    hashes = [decode_block(data).header.hash for data in stage.chain.blocks]
+    leaves = hashes[:blocks] if is_true else [bytes(32)] * blocks
+    contract, nothing = Frontier().extended(leaves), Frontier()
+    checkpoint = {
+        "contract": {"blocks": blocks, "peaks": [one.hex() for one in contract.peaks]},
+        "ledger": {"blocks": 0, "peaks": []},
+        "root": merkle.root([contract.root, nothing.root]).hex(),
+    }
+    value = codec.encode(checkpoint)
+    argument, result = steps(["put", "checkpoint/1", value.decode()])
+    change = Change(writes={"checkpoint/1": value})
+    stage.chain.add(stage.put(change, argument, result=result, chaincode="contract"))
+    found = verify(Blocks(stage.chain.blocks), chaincodes=chaincodes).violation
+    assert (found is None) is is_true
+    if found is not None:
+        assert (found.what, found.channel, found.block) == (ViolationKind.CHECKPOINT, "ledger", 2)
 
 
 def marked_valid(**parts: object) -> Callable[[Stage], None]:

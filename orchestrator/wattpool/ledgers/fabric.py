@@ -4,8 +4,8 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -20,19 +20,16 @@ from fabric_gateway import (
     CommitStatusError,
     FabricError,
     GatewayError,
-    Identity,
-    Malformed,
-    PrivateKeySigner,
     Reason,
     SubmitError,
-    Tls,
     ValidationCode,
-    blocking,
 )
 from fabric_gateway import EndorseError as FabricEndorseError
 from fabric_gateway.blocking import Gateway, Network, SubmittedTransaction
 from wattpool.bad_input import BadInput
 from wattpool.ledgers.block import Code
+from wattpool.ledgers.fabric_blocks import header_of, read_block
+from wattpool.ledgers.fabric_client import open_gateways
 from wattpool.ledgers.port import (
     Call,
     Checkpoint,
@@ -44,8 +41,9 @@ from wattpool.ledgers.port import (
     LedgerError,
     Tip,
 )
+from wattpool_chaincode.organisations import THEMSELVES
 from wattpool_network import connection
-from wattpool_network.connection import Connection, OrganisationAccess
+from wattpool_network.connection import Connection
 from wattpool_network.errors import MalformedConnection
 
 Answer = TypeVar("Answer")
@@ -76,17 +74,8 @@ _REFUSED = {
 }
 # How the rules name a refusal; what breaks in a chaincode is told in other words.
 _REASON = re.compile(r"[a-z][a-z0-9_]*")
-# The identity of an organisation that submits for it.
-CLIENT = "client"
 # The system chaincode that answers questions about the chain itself.
 _QUERIES = "qscc"
-
-
-class ClientUnusable(LedgerError):
-    """An organisation's client cannot call its peer: a file is missing or unreadable, or key and certificate differ."""
-
-    def __init__(self, msp_id: str, message: str) -> None:
-        super().__init__(f"the client of {msp_id}: {message}")
 
 
 def read_connection(*paths: Path) -> Connection:
@@ -126,8 +115,19 @@ def channels_of(network: Connection, community: str | None) -> dict[str, str]:
     }
 
 
+def organisations_of(network: Connection) -> dict[str, str]:
+    """Return the network's own MSP id of each of the rules' organisations.
+
+    What a file does not say is what it would be on a network of ours: it may be that of one machine alone.
+    """
+    return {**THEMSELVES, **{name: access.msp_id for name, access in network.organisations.items()}}
+
+
 class FabricLedger:
     """A `wattpool.ledgers.port.Ledger` of one community's two channels, each named here after its chaincode.
+
+    Attributes:
+        organisations: the network's own MSP id of each of the rules' organisations.
 
     Args:
         network: how it is reached, and the client of each organisation.
@@ -142,22 +142,17 @@ class FabricLedger:
     def __init__(self, network: Connection, community: str | None = None, *, passing: Backoff = _PASSING) -> None:
         # What the network itself calls the channels.
         self._channels = channels_of(network, community)
+        self.organisations = organisations_of(network)
         self._passing = passing
-        self._connections: list[blocking.Connection] = []
-        self._gateways: dict[str, Gateway] = {}
         self._silent_until_s: dict[str, float] = {}
         self._last_seen_block: dict[tuple[str, str], int] = {}
-        clients = {name: _client(access.msp_id, access) for name, access in network.organisations.items()}
+        self._opened = ExitStack()
+        self._gateways = open_gateways(network, self._opened)
         self._endorsing = ThreadPoolExecutor(_TOGETHER, thread_name_prefix="endorsing")
-        for name, (tls, identity, signer) in clients.items():
-            peer = blocking.Connection(network.organisations[name].peers[0], tls=tls)
-            self._connections.append(peer)
-            self._gateways[name] = Gateway(peer, identity, signer)
 
     def close(self) -> None:
         self._endorsing.shutdown(cancel_futures=True)
-        for peer in self._connections:
-            peer.close()
+        self._opened.close()
 
     def __enter__(self) -> Self:
         return self
@@ -246,6 +241,16 @@ class FabricLedger:
         found = self._query(channel, "GetTransactionByID", transaction_id)
         return transaction_pb2.ProcessedTransaction.FromString(found)
 
+    def configuration(self, channel: str) -> common_pb2.Envelope:
+        """Return the transaction that configured a channel last."""
+        tip = self.block(channel, self.height(channel) - 1)
+        number = read_block(tip).last_config
+        return common_pb2.Envelope.FromString(self.block(channel, number).data.data[0])
+
+    def network_name(self, channel: str) -> str:
+        """Return what the network itself calls a channel."""
+        return self._channels.get(channel, channel)
+
     def height(self, channel: str) -> int:
         return int(self._chain_info(channel).height)
 
@@ -255,7 +260,7 @@ class FabricLedger:
         network = self._network(channel, by=by)
         with network.block_events(start_block=start, stop_block=stop - 1) as blocks:
             for block in blocks:
-                yield _header_hash(block.header)
+                yield header_of(block.header).hash
 
     def tip(self, channel: str) -> Tip:
         info = self._chain_info(channel)
@@ -270,7 +275,7 @@ class FabricLedger:
 
     def _query(self, channel: str, function: str, *arguments: str) -> bytes:
         contract = self._network(channel).contract(_QUERIES)
-        name = self._channels.get(channel, channel)
+        name = self.network_name(channel)
         return _answered(lambda: contract.evaluate(function, name, *arguments))
 
     def state(self, channel: str) -> dict[str, bytes]:
@@ -299,7 +304,7 @@ class FabricLedger:
     def _network(self, channel: str, *, by: str | None = None) -> Network:
         """Return a channel as an organisation's peer has it; as any does, if none is named."""
         gateway = next(iter(self._gateways.values())) if by is None else self._gateway(by)
-        return gateway.network(self._channels.get(channel, channel))
+        return gateway.network(self.network_name(channel))
 
     def _gateway(self, by: str) -> Gateway:
         gateway = self._gateways.get(by)
@@ -338,25 +343,6 @@ class Sent:
         )
 
 
-def _client(msp_id: str, access: OrganisationAccess) -> tuple[Tls, Identity, PrivateKeySigner]:
-    """Return what an organisation's client needs to call its peer."""
-    files = access.identities.get(CLIENT)
-    if files is None:
-        raise ClientUnusable(msp_id, f"the connection file has no identity {CLIENT!r}")
-    try:
-        tls = Tls(root_pem=access.tls_root.read_bytes())
-        identity = Identity(msp_id=msp_id, certificate_pem=files.certificate.read_bytes())
-        signer = PrivateKeySigner.load(files.key.read_bytes())
-        belongs = signer.is_of(identity)
-    except OSError as error:
-        raise ClientUnusable(msp_id, f"{error.filename}: {error.strerror}") from error
-    except Malformed as error:
-        raise ClientUnusable(msp_id, str(error)) from error
-    if not belongs:
-        raise ClientUnusable(msp_id, f"the key in {files.key} does not belong to the certificate {files.certificate}")
-    return tls, identity, signer
-
-
 def _answered(call: Callable[[], Answer]) -> Answer:
     """Return what `call` returns; a chaincode's refusal and Fabric's own errors become the port's."""
     try:
@@ -377,15 +363,6 @@ def _of_the_port(error: FabricError) -> LedgerError:
     if is_on_no_block and error.reason in _REFUSED:
         return EndorseError(_REFUSED[error.reason], str(error))
     return LedgerError(str(error))
-
-
-def _header_hash(header: common_pb2.BlockHeader) -> bytes:
-    """Return a block's hash: that of its header as an ASN.1 sequence (fabric protoutil/blockutils.go)."""
-    number = header.number.to_bytes(header.number.bit_length() // 8 + 1)
-    fields = ((0x02, number), (0x04, header.previous_hash), (0x04, header.data_hash))
-    # All lengths are below 128, so each is its own byte.
-    parts = b"".join(bytes((tag, len(value))) + value for tag, value in fields)
-    return sha256(bytes((0x30, len(parts))) + parts).digest()
 
 
 class _Transaction:

@@ -2,6 +2,16 @@
 
 from wattpool.receipts.check import Checked, ReceiptReason, ReceiptRefused, check
 from wattpool.receipts.issue import NoReceipt, issue
-from wattpool.receipts.roots import Roots
+from wattpool.receipts.roots import PublishedRoots, Roots, read_roots
 
-__all__ = ["Checked", "NoReceipt", "ReceiptReason", "ReceiptRefused", "Roots", "check", "issue"]
+__all__ = [
+    "Checked",
+    "NoReceipt",
+    "PublishedRoots",
+    "ReceiptReason",
+    "ReceiptRefused",
+    "Roots",
+    "check",
+    "issue",
+    "read_roots",
+]

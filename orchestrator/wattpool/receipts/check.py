@@ -19,9 +19,9 @@ from typing import Any
 
 from wattpool.ledgers.policies import is_satisfied
 from wattpool.receipts.envelope import unpack
-from wattpool.receipts.evidence import Proven, from_text, prove
+from wattpool.receipts.evidence import Proven, from_text
 from wattpool.receipts.reason import ReceiptReason, ReceiptRefused
-from wattpool.receipts.roots import Roots
+from wattpool.receipts.roots import PublishedRoots
 from wattpool_chaincode.ledger import LEDGER
 from wattpool_chaincode.ledger.period import key
 from wattpool_chaincode.records import codec, merkle, ocmf
@@ -56,7 +56,7 @@ class Checked:
     has_record: bool
 
 
-def check(data: bytes, roots: Roots) -> Checked:
+def check(data: bytes, roots: PublishedRoots) -> Checked:
     """Check a receipt.
 
     Args:
@@ -70,7 +70,7 @@ def check(data: bytes, roots: Roots) -> Checked:
     seal = _read_seal(receipt["period"]["seal"])
     if seal.community != roots.community:
         raise ReceiptRefused(ReceiptReason.FOREIGN_COMMUNITY, f"sealed for {seal.community!r}")
-    proven = prove(receipt["evidence"], roots.certificates)
+    proven = roots.prove(receipt["evidence"])
     if not is_satisfied(LEDGER.policy, proven.endorsers):
         holding = ", ".join(sorted(proven.endorsers)) or "nobody"
         raise ReceiptRefused(ReceiptReason.UNDER_ENDORSED, f"only {holding} vouch for it")

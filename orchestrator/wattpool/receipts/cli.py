@@ -1,5 +1,7 @@
 """`wattpool roots`, `wattpool receipt` and `wattpool check`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -8,32 +10,33 @@ import typer
 from wattpool.bad_input import BadInput
 from wattpool.client import Chain
 from wattpool.ledgers.embedded import EmbeddedLedger
+from wattpool.ledgers.places import fabric_path, open_fabric
 from wattpool.receipts.check import MAX_BYTES, check
 from wattpool.receipts.embedded import evidence_on, published_roots
-from wattpool.receipts.issue import NoReceipt, issue
+from wattpool.receipts.issue import FindEvidence, NoReceipt, issue
 from wattpool.receipts.reason import ReceiptReason, ReceiptRefused
-from wattpool.receipts.roots import Roots
-from wattpool.simulation.engine import CHAINCODES
+from wattpool.receipts.roots import PublishedRoots, read_roots
 from wattpool.simulation.profiles import parse_utc
+from wattpool_chaincode.chaincodes import CHAINCODES
 from wattpool_chaincode.ledger import CHANNEL
 from wattpool_chaincode.records.period import format_utc
 from wattpool_chaincode.records.units import UT_PER_TOKEN
 
 REFUSED_STATUS = 1
+LedgerArgument = Annotated[str, typer.Argument(help="Directory of a ledger, or fabric:CONNECTION.yaml.")]
 
 
 def roots_command(
-    ledger: Annotated[Path, typer.Argument(help="Directory of a ledger.")],
+    ledger: LedgerArgument,
     out: Annotated[Path, typer.Option(help="Where to write them.")] = Path("roots.json"),
 ) -> None:
     """Write the root certificates of a community's organisations, which it publishes."""
-    with EmbeddedLedger.read(ledger) as opened:
-        out.write_bytes(published_roots(opened).encode() + b"\n")
+    out.write_bytes(_published_roots(ledger).encode() + b"\n")
     typer.echo(f"the roots of {ledger} are in {out}")
 
 
 def receipt_command(
-    ledger: Annotated[Path, typer.Argument(help="Directory of a ledger.")],
+    ledger: LedgerArgument,
     period: Annotated[str, typer.Option(help="Start of the market period in UTC, such as 2017-05-05T19:00:00Z.")],
     connection: Annotated[str, typer.Option(help="Pseudonym of the connection point, 40 hex digits.")],
     out: Annotated[Path | None, typer.Option(help="File to write; default: PERIOD-CONNECTION.receipt.")] = None,
@@ -43,10 +46,9 @@ def receipt_command(
         start_utc = parse_utc(period)
     except ValueError as error:
         raise BadInput("--period", None, str(error)) from error
-    with EmbeddedLedger.read(ledger, chaincodes=CHAINCODES) as opened:
-        chain = Chain(opened, CHANNEL)
+    with _open(ledger) as (chain, find_evidence):
         try:
-            data = issue(chain, evidence_on(opened, CHANNEL), period_start_utc=start_utc, connection=connection)
+            data = issue(chain, find_evidence, period_start_utc=start_utc, connection=connection)
         except NoReceipt as error:
             raise BadInput("--connection", None, str(error)) from error
     out = out or Path(f"{start_utc}-{connection[:8]}.receipt")
@@ -59,7 +61,7 @@ def check_command(
     roots: Annotated[Path, typer.Option(help="The community's published root certificates.")],
 ) -> None:
     """Check a receipt offline, with nothing but the community's published root certificates."""
-    trusted = Roots.read(roots)
+    trusted = read_roots(roots)
     try:
         checked = check(_read(receipt), trusted)
     except ReceiptRefused as refused:
@@ -77,6 +79,31 @@ def check_command(
     typer.echo(f"endorsed by {', '.join(sorted(checked.endorsers))}")
     typer.echo("the meter's own record is in it and holds" if checked.has_record else "without the meter's own record")
     typer.echo("everything holds")
+
+
+def _published_roots(place: str) -> PublishedRoots:
+    path = fabric_path(place)
+    if path is None:
+        with EmbeddedLedger.read(Path(place)) as embedded:
+            return published_roots(embedded)
+    with open_fabric(*path) as on_fabric:
+        from wattpool.receipts import fabric  # noqa: PLC0415 -- an extra
+
+        return fabric.published_roots(on_fabric)
+
+
+@contextmanager
+def _open(place: str) -> Iterator[tuple[Chain, FindEvidence]]:
+    """Open the ledger chain, and what finds evidence on it."""
+    path = fabric_path(place)
+    if path is None:
+        with EmbeddedLedger.read(Path(place), chaincodes=CHAINCODES) as embedded:
+            yield Chain(embedded, CHANNEL), evidence_on(embedded, CHANNEL)
+        return
+    with open_fabric(*path) as on_fabric:
+        from wattpool.receipts import fabric  # noqa: PLC0415 -- an extra
+
+        yield Chain(on_fabric, CHANNEL), fabric.evidence_on(on_fabric, CHANNEL)
 
 
 def _read(file: Path) -> bytes:

@@ -65,7 +65,7 @@ def prove(evidence: Mapping[str, Any], roots: Mapping[str, x509.Certificate]) ->
         case {"endorsements": [*endorsements], "ledger": "embedded", "response": str(text)} if len(evidence) == 3:  # noqa: PLR2004
             return _prove_embedded(text.encode(), endorsements, roots)
         case _:
-            raise ReceiptRefused(ReceiptReason.MALFORMED, "the evidence is of no known ledger")
+            raise ReceiptRefused(ReceiptReason.MALFORMED, "the evidence is not of an embedded ledger")
 
 
 def to_text(data: bytes) -> str:

@@ -7,7 +7,7 @@ class ReceiptReason(StrEnum):
     """The closed list, in the order in which a receipt is checked."""
 
     MALFORMED = "malformed"  # not a receipt of this format
-    FOREIGN_COMMUNITY = "foreign_community"  # sealed for another community than the published roots are of
+    FOREIGN_COMMUNITY = "foreign_community"  # sealed for another community, or on another chain, than the roots' own
     NOT_CERTIFIED = "not_certified"  # an endorser whom no published root certifies as a peer
     WRONGLY_ENDORSED = "wrongly_endorsed"  # an endorser's signature is not over what stands there
     UNDER_ENDORSED = "under_endorsed"  # too few organisations for the policy

@@ -12,8 +12,8 @@ from wattpool.report.files import write_bills, write_report
 from wattpool.report.local_time import DEFAULT, zone_of
 from wattpool.report.reading import LedgerReader, SettledPeriod
 from wattpool.report.rendering import Edition
-from wattpool.simulation.engine import CHAINCODES
 from wattpool.simulation.profiles import parse_utc
+from wattpool_chaincode.chaincodes import CHAINCODES
 from wattpool_chaincode.contract import CHANNEL as CONTRACT_CHANNEL
 from wattpool_chaincode.ledger import CHANNEL as LEDGER_CHANNEL
 from wattpool_chaincode.records.period import format_utc

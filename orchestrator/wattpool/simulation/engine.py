@@ -18,19 +18,17 @@ from wattpool.simulation.founding import found
 from wattpool.simulation.homes import build_homes
 from wattpool.simulation.scenario import Scenario
 from wattpool.simulation.treasury import Treasury
+from wattpool_chaincode.chaincodes import CHAINCODES
 from wattpool_chaincode.contract import CHANNEL as CONTRACT_CHANNEL
-from wattpool_chaincode.contract import CONTRACT
 from wattpool_chaincode.contract.rules import Rules
 from wattpool_chaincode.contract.smart_meter import MAX_STATES
 from wattpool_chaincode.ledger import CHANNEL as LEDGER_CHANNEL
-from wattpool_chaincode.ledger import LEDGER
 from wattpool_chaincode.ledger.period import Phase
 from wattpool_chaincode.ledger.refusals import LedgerRefusal
 from wattpool_chaincode.organisations import AGGREGATOR, OPERATOR_ATTRIBUTES
 from wattpool_chaincode.records import signing
 from wattpool_chaincode.records.period import Period
 
-CHAINCODES = {CONTRACT_CHANNEL: CONTRACT, LEDGER_CHANNEL: LEDGER}
 GATE_LEAD_S = 300
 REPORT_DUE_S = 86_400
 

@@ -30,6 +30,8 @@ class Checkpoints:
     They name blocks of the other chain, which may be checked later: `follow` collects, `require` compares.
     """
 
+    # What the contract chain is called, where a violation is.
+    channel: str = CHANNEL
     _accepted: list[_Accepted] = field(default_factory=list)
 
     def follow(self, version: Version, transaction: str, writes: Mapping[str, bytes | None]) -> None:
@@ -44,7 +46,7 @@ class Checkpoints:
         """Check all checkpoints.
 
         Args:
-            hashes: by channel, those of all its blocks.
+            hashes: those of all blocks, by what the rules call their channels.
 
         Raises:
             Violated: checkpoint; it names other blocks, or more than there are.
@@ -56,7 +58,7 @@ class Checkpoints:
                 raise Violated(
                     Violation(
                         what=ViolationKind.CHECKPOINT,
-                        channel=CHANNEL,
+                        channel=self.channel,
                         block=one.version[0],
                         transaction=one.transaction,
                         detail=problem,

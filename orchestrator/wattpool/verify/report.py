@@ -1,8 +1,12 @@
 """What a check of a ledger says: how far each chain goes, and the first violation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+
+# Told how much is checked, of how much.
+Progress = Callable[[int, int], None]
 
 
 class ViolationKind(StrEnum):
@@ -112,6 +116,21 @@ class Violated(Exception):
     def __init__(self, violation: Violation) -> None:
         super().__init__(str(violation))
         self.violation = violation
+
+
+@contextmanager
+def located(channel: str, block: int | None, transaction: str | None = None) -> Iterator[None]:
+    """Turn what is broken into a violation in a block of a channel, and a transaction of it.
+
+    Raises:
+        Violated: if something is broken.
+    """
+    try:
+        yield
+    except Broken as error:
+        raise Violated(
+            Violation(what=error.what, detail=error.detail, channel=channel, block=block, transaction=transaction)
+        ) from error
 
 
 def require_pinned(pinned: Mapping[str, str], found: Mapping[str, str]) -> None:

@@ -1,7 +1,7 @@
 """The state that the blocks give, replayed: as it stands, and as it stood at an earlier height of the chain."""
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from wattpool.ledgers.block import PrivateWrite, Version
@@ -71,6 +71,11 @@ class State(Generic[PolicyT]):
 
     def get(self, key: str) -> Stored[PolicyT] | None:
         return self._stored.get(key)
+
+    def values(self, keys: Iterable[str]) -> dict[str, bytes | None]:
+        """Return the values of keys, None for one that is not there."""
+        found = {key: self._stored.get(key) for key in keys}
+        return {key: None if stored is None else stored.value for key, stored in found.items()}
 
     def range(self, start: str, end: str) -> Iterator[tuple[str, Stored[PolicyT]]]:
         for key in self.names(start, end):

@@ -5,7 +5,7 @@ checked behind the blocks that it could see there.
 """
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -24,10 +24,12 @@ from wattpool.verify.laws import Laws
 from wattpool.verify.report import (
     Broken,
     ChannelReport,
+    Progress,
     Report,
     Violated,
     Violation,
     ViolationKind,
+    located,
     require_pinned,
     require_tips,
 )
@@ -36,13 +38,9 @@ from wattpool.verify.tables import require_tables
 from wattpool.verify.validation import TIME_WINDOW_S, BlockRules, versions_read
 from wattpool_chaincode import contract, ledger
 from wattpool_chaincode.chaincode import Chaincode
+from wattpool_chaincode.chaincodes import CHAINCODES
 from wattpool_chaincode.context import Policy, Submitter
 from wattpool_chaincode.records import codec
-
-# Told how many transactions are checked, of how many.
-Progress = Callable[[int, int], None]
-
-CHAINCODES: Mapping[str, Chaincode] = {contract.CHANNEL: contract.CONTRACT, ledger.CHANNEL: ledger.LEDGER}
 
 
 def verify(
@@ -60,7 +58,7 @@ def verify(
         chaincodes: by channel; the laws of tokens and energy are those of Wattpool's own, and hold for these alone.
         genesis: by channel, the hash that it must start from; all channels of a ledger start from one genesis.
         tips: by channel, the number of blocks that it must have, and the hash of the last of them; it may have more.
-        progress: told of every transaction.
+        progress: told how many transactions are checked, of how many, after every one.
 
     Returns:
         What holds, and the first violation.
@@ -236,12 +234,8 @@ class _Verifier:
         """Check the blocks of `chain` up to `height`."""
         chain.is_busy = True
         while chain.height < height:
-            try:
+            with located(chain.channel, chain.height):
                 self._check_block(chain)
-            except Broken as error:
-                raise Violated(
-                    Violation(what=error.what, detail=error.detail, channel=chain.channel, block=chain.height)
-                ) from error
         chain.is_busy = False
 
     def _check_block(self, chain: _Chain) -> None:
@@ -263,18 +257,8 @@ class _Verifier:
         rules = BlockRules(chaincode=chain.installed, state=chain.state, members=self._members, ids=chain.ids)
         chain.times.append([])
         for position, (row, code) in enumerate(zip(rows, header.codes, strict=True)):
-            try:
+            with located(chain.channel, chain.height, row.id):
                 self._check_transaction(chain, rules, position, row, code)
-            except Broken as error:
-                raise Violated(
-                    Violation(
-                        what=error.what,
-                        detail=error.detail,
-                        channel=chain.channel,
-                        block=chain.height,
-                        transaction=row.id,
-                    )
-                ) from error
             self._done += 1
             if self._progress is not None:
                 self._progress(self._done, self._total)
@@ -325,7 +309,7 @@ class _Verifier:
         else:
             if different is not None:
                 raise Broken(ViolationKind.EXECUTION, different)
-        before = {key: _value(chain.state, key) for key in response.writes}
+        before = chain.state.values(response.writes)
         chain.state.apply(version, response)
         if chain.laws is not None:
             chain.laws.check(response.writes, before=before, argument=transaction.proposal.argument)
@@ -501,11 +485,6 @@ def _require_time(chain: _Chain, transaction: Transaction) -> None:
         read_utc = chain.times[number][position]
         if time_utc < read_utc - 2 * TIME_WINDOW_S:
             raise Broken(ViolationKind.TIME, f"proposed at {time_utc}, though it read what was proposed at {read_utc}")
-
-
-def _value(state: State[Policy], key: str) -> bytes | None:
-    stored = state.get(key)
-    return None if stored is None else stored.value
 
 
 def _readable(data: bytes) -> str:

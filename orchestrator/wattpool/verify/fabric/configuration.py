@@ -10,7 +10,7 @@ from typing import Any
 from fabric_protos.common import common_pb2, configtx_pb2, configuration_pb2
 from fabric_protos.msp import identities_pb2
 
-from wattpool.verify.fabric.blocks import Block, Envelope, Signature, Undecodable, decode
+from wattpool.ledgers.fabric_blocks import Block, Envelope, Signature, Undecodable, decode
 from wattpool.verify.fabric.membership import Members, Msp
 from wattpool.verify.fabric.policy import Policies, Signed
 from wattpool.verify.report import Broken, ViolationKind

@@ -17,12 +17,14 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import NameOID
 from fabric_protos.msp import identities_pb2, msp_config_pb2
 
-from wattpool.verify.fabric.blocks import Undecodable, decode
+from wattpool.ledgers.fabric_blocks import Undecodable, decode
 
 # A Fabric CA writes {"attrs": {name: value}} there, as plain JSON (fabric-ca lib/attrmgr).
 _ATTRIBUTES = x509.ObjectIdentifier("1.2.3.4.5.6.7.8.1")
+# The library says so in many ways; a name of a wrong kind is a TypeError.
 _UNREADABLE = (
     Undecodable,
+    TypeError,
     ValueError,
     UnsupportedAlgorithm,
     x509.DuplicateExtension,

@@ -7,14 +7,13 @@ from typing import Protocol, Self
 
 from fabric_protos.common import ledger_pb2
 
-from fabric_gateway import FabricError, GatewayError, Identity, PrivateKeySigner, Tls
-from fabric_gateway.blocking import Connection as PeerConnection
+from fabric_gateway import GatewayError
 from fabric_gateway.blocking import Gateway
+from wattpool.ledgers.fabric_client import open_gateways
 from wattpool.ledgers.port import LedgerError
-from wattpool_network.connection import Connection, OrganisationAccess
+from wattpool_network.connection import Connection
 
-# The identity of an organisation that asks for it, and the system chaincode that answers about the chain itself.
-_CLIENT = "client"
+# The system chaincode that answers about the chain itself.
 _QUERIES = "qscc"
 
 
@@ -37,37 +36,16 @@ class Peers:
     Blocks and private data are taken from the first organisation's peer that answers.
 
     Raises:
-        LedgerError: a certificate or key that the file names cannot be read.
+        ClientUnusable: a certificate or key that the file names cannot be used.
     """
 
     def __init__(self, network: Connection) -> None:
-        self._open = ExitStack()
-        self._gateways: dict[str, Gateway] = {}
+        self._opened = ExitStack()
+        self._gateways = open_gateways(network, self._opened)
         self._heights: dict[str, tuple[str, int]] = {}
-        with ExitStack() as opened:
-            for name, access in network.organisations.items():
-                self._gateways[name] = self._connect(opened, access)
-            self._open = opened.pop_all()
-
-    def _connect(self, opened: ExitStack, access: OrganisationAccess) -> Gateway:
-        msp_id = access.msp_id
-        try:
-            tls = Tls(root_pem=access.tls_root.read_bytes())
-            files = access.identities[_CLIENT]
-            identity = Identity(msp_id=msp_id, certificate_pem=files.certificate.read_bytes())
-            signer = PrivateKeySigner.load(files.key.read_bytes())
-        except OSError as error:
-            raise LedgerError(f"{error.filename}: {error.strerror}") from error
-        except KeyError as error:
-            raise LedgerError(f"{msp_id} has no identity {error.args[0]!r}") from error
-        except FabricError as error:
-            raise LedgerError(f"{msp_id}: {error}") from error
-        peer = PeerConnection(access.peers[0], tls=tls)
-        opened.callback(peer.close)
-        return Gateway(peer, identity, signer)
 
     def close(self) -> None:
-        self._open.close()
+        self._opened.close()
 
     def __enter__(self) -> Self:
         return self

@@ -3,7 +3,7 @@
 After fabric common/cauthdsl/cauthdsl.go, common/policies/implicitmeta.go and core/policy/application.go.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from fabric_protos.common import configtx_pb2, policies_pb2
 from fabric_protos.msp import msp_principal_pb2
 from fabric_protos.peer import policy_pb2
 
-from wattpool.verify.fabric.blocks import Undecodable, decode
+from wattpool.ledgers.fabric_blocks import Undecodable, decode
 from wattpool.verify.fabric.membership import Identity, Members, NotMember
 from wattpool_chaincode.context import Policy
 
@@ -154,6 +154,12 @@ def to_rules(policy: bytes) -> Policy | None:
     if isinstance(rule, str):
         raise Undecodable("a key's own policy that is one signature")
     return rule
+
+
+def in_the_networks_words(policy: Policy, msp_ids: Mapping[str, str]) -> Policy:
+    """Return a policy of the rules with the network's own MSP ids, by the rules' organisations, in it."""
+    rules = (msp_ids[one] if isinstance(one, str) else in_the_networks_words(one, msp_ids) for one in policy.rules)
+    return Policy(required=policy.required, rules=tuple(rules))
 
 
 def _to_rule(rule: Any, organisations: Sequence[str]) -> Policy | str:

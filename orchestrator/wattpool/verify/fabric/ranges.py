@@ -9,7 +9,7 @@ from hashlib import sha256
 from fabric_protos.ledger.rwset.kvrwset import kv_rwset_pb2
 
 from wattpool.ledgers.block import Version
-from wattpool.verify.fabric.blocks import RangeQuery
+from wattpool.ledgers.fabric_blocks import RangeQuery
 from wattpool.verify.state import State
 
 _LEAF = 1

@@ -15,8 +15,7 @@ from fabric_protos.msp import msp_principal_pb2
 from fabric_protos.peer import collection_pb2, policy_pb2, transaction_pb2
 from fabric_protos.peer.lifecycle import chaincode_definition_pb2, db_pb2
 
-from wattpool.verify.fabric import ranges
-from wattpool.verify.fabric.blocks import (
+from wattpool.ledgers.fabric_blocks import (
     CALL,
     CONFIG,
     Called,
@@ -28,6 +27,7 @@ from wattpool.verify.fabric.blocks import (
     decode_call,
     decode_envelope,
 )
+from wattpool.verify.fabric import ranges
 from wattpool.verify.fabric.configuration import LIFECYCLE, Configuration
 from wattpool.verify.fabric.membership import Identity, NotMember
 from wattpool.verify.fabric.policy import Signed

@@ -18,32 +18,33 @@ Calls that change the channel or its chaincodes (configuration, `_lifecycle`) an
 like all others and counted, but not run.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
+from wattpool.ledgers import fabric_blocks as blocks
 from wattpool.ledgers.block import Version
+from wattpool.ledgers.fabric_blocks import CONFIG, Block, Called, Effect, Envelope, Undecodable
 from wattpool.ledgers.port import ForeignLedger
 from wattpool.verify.checkpoints import Checkpoints
 from wattpool.verify.execution import Execution, Purged, Unprotected, hash_key
-from wattpool.verify.fabric import blocks, ranges
-from wattpool.verify.fabric.blocks import CONFIG, Block, Called, Effect, Envelope, Undecodable
+from wattpool.verify.fabric import ranges
 from wattpool.verify.fabric.configuration import Configuration
 from wattpool.verify.fabric.membership import NotMember
 from wattpool.verify.fabric.peers import BlockSource
-from wattpool.verify.fabric.policy import to_rules
+from wattpool.verify.fabric.policy import in_the_networks_words, to_rules
 from wattpool.verify.fabric.validation import VALID, BlockRules, Judged, Verdict, require_code
 from wattpool.verify.fabric.world import World
 from wattpool.verify.laws import Laws
 from wattpool.verify.report import (
     Broken,
     ChannelReport,
+    Progress,
     Report,
     Violated,
-    Violation,
     ViolationKind,
+    located,
     require_pinned,
     require_tips,
 )
@@ -51,20 +52,20 @@ from wattpool.verify.state import Place
 from wattpool.verify.validation import TIME_WINDOW_S
 from wattpool_chaincode import contract, ledger
 from wattpool_chaincode.chaincode import Chaincode
+from wattpool_chaincode.chaincodes import CHAINCODES
 from wattpool_chaincode.context import Policy, Submitter
+from wattpool_chaincode.organisations import THEMSELVES, acting
 
-# Told how many blocks are checked, of how many.
-Progress = Callable[[int, int], None]
-
-# In this order: the ledger's queries the contract's.
-_CHAINCODES = (contract.CONTRACT, ledger.LEDGER)
 _OK = 200
+# Stands for a submitter who acts for none of the organisations.
+_NOBODY = ""
 
 
-def verify(
+def verify(  # noqa: PLR0913 -- what a check depends on
     source: BlockSource,
     *,
     chaincodes: Mapping[str, Chaincode],
+    organisations: Mapping[str, str] = THEMSELVES,
     genesis: Mapping[str, str] | None = None,
     tips: Mapping[str, tuple[int, str]] | None = None,
     progress: Progress | None = None,
@@ -74,9 +75,10 @@ def verify(
     Args:
         source: has the blocks.
         chaincodes: by channel, those that others query first.
+        organisations: the network's own MSP id of each of the rules' organisations.
         genesis: by channel, the hash (lower-case hex) that its genesis block must have; others start from any.
         tips: by channel, the number of blocks that it must have, and the hash of the last of them; it may have more.
-        progress: told of every block.
+        progress: told how many blocks are checked, of how many, after every one.
 
     Returns:
         What holds, and the first violation.
@@ -84,7 +86,7 @@ def verify(
     Raises:
         LedgerError: if the source does not answer.
     """
-    verifier = _Verifier(source, chaincodes, genesis or {}, progress)
+    verifier = _Verifier(source, chaincodes, organisations, genesis or {}, progress)
     violation = None
     try:
         verifier.run()
@@ -94,19 +96,16 @@ def verify(
     return Report(channels={name: chain.report() for name, chain in verifier.chains.items()}, violation=violation)
 
 
-def chaincodes_of(channels: Mapping[str, Sequence[str]]) -> dict[str, Chaincode]:
-    """Return Wattpool's chaincodes by channel, of channels with the names of their chaincodes.
+def chaincodes_of(channels: Mapping[str, str]) -> dict[str, Chaincode]:
+    """Return Wattpool's chaincodes by channel, of the channels of a community by the names of their chaincodes.
 
     Raises:
         ForeignLedger: if one of them is on no channel.
     """
-    found: dict[str, Chaincode] = {}
-    for chaincode in _CHAINCODES:
-        on = [channel for channel, names in channels.items() if chaincode.name in names]
-        if not on:
-            raise ForeignLedger(f"no channel has the chaincode {chaincode.name!r}")
-        found |= dict.fromkeys(on, chaincode)
-    return found
+    for name in CHAINCODES:
+        if name not in channels:
+            raise ForeignLedger(f"no channel has the chaincode {name!r}")
+    return {channels[name]: chaincode for name, chaincode in CHAINCODES.items()}
 
 
 @dataclass(kw_only=True)
@@ -187,17 +186,20 @@ class _Verifier:
         self,
         source: BlockSource,
         chaincodes: Mapping[str, Chaincode],
+        organisations: Mapping[str, str],
         genesis: Mapping[str, str],
         progress: Progress | None,
     ) -> None:
         self.chains = {name: _new_chain(name, chaincode) for name, chaincode in chaincodes.items()}
         self._source = source
+        self._organisations = organisations
         self._genesis = genesis
         self._progress = progress
         self._heights: dict[str, int] = {}
         # Checked to their end, by the names of their chaincodes.
         self._whole: dict[str, _Chain] = {}
-        self._checkpoints = Checkpoints()
+        on = (name for name, chain in self.chains.items() if chain.chaincode.name == contract.CONTRACT.name)
+        self._checkpoints = Checkpoints(channel=next(on, contract.CHANNEL))
 
     @property
     def hashes(self) -> dict[str, list[bytes]]:
@@ -215,15 +217,15 @@ class _Verifier:
         self._heights = {channel: self._source.height(channel) for channel in reversed(self.chains)}
         for channel, chain in self.chains.items():
             for data in self._source.blocks(channel):
-                with _located(chain, chain.height):
+                with located(chain.channel, chain.height):
                     self._check_block(chain, data)
                 if self._progress is not None:
                     done = sum(one.height for one in self.chains.values())
                     self._progress(done, sum(self._heights.values()))
-            with _located(chain, None):
+            with located(chain.channel, None):
                 self._require_end(chain)
             self._whole[chain.chaincode.name] = chain
-        self._checkpoints.require(self.hashes)
+        self._checkpoints.require({chain.chaincode.name: chain.hashes for chain in self.chains.values()})
 
     def _require_end(self, chain: _Chain) -> None:
         """Check that no block and no private value is missing, and that the other peers have the same."""
@@ -231,7 +233,7 @@ class _Verifier:
             raise Broken(ViolationKind.NUMBER, f"of {self._heights[chain.channel]} blocks {chain.height} are there")
         for (collection, key_hash), (number, identity) in chain.missing.items():
             detail = f"the private value of key hash {key_hash} in {collection!r} is missing"
-            with _located(chain, number, identity):
+            with located(chain.channel, number, identity):
                 raise Broken(ViolationKind.PRIVATE_DATA, detail)
         for name, data in self._source.others(chain.channel, chain.height - 1):
             try:
@@ -303,7 +305,7 @@ class _Verifier:
         chain.times.append([0 if one.envelope is None else one.envelope.time_utc for one in judged])
         private = _Private(block)
         for position, one in enumerate(judged):
-            with _located(chain, chain.height, one.id):
+            with located(chain.channel, chain.height, one.id):
                 if one.verdict.code == VALID and one.call is not None:
                     one.verdict = rules.judge_reads(one.call)
                 require_code(one.verdict, block.codes[position])
@@ -343,12 +345,12 @@ class _Verifier:
             raise Broken(ViolationKind.EXECUTION, f"{call.chaincode!r} writes what only the contract may write")
         else:
             chain.system += 1
-        before = {key: None if (stored := state.get(key)) is None else stored.value for key in own.writes}
+        before = state.values(own.writes)
         chain.world.apply(version, call)
         chain.keep_private(own, came, envelope.id)
         if chain.laws is not None and call.chaincode == chain.chaincode.name:
             chain.laws.check(own.writes, before=before, argument=call.arguments[1])
-        if chain.channel == contract.CHANNEL and call.chaincode == contract.CONTRACT.name:
+        if call.chaincode == chain.chaincode.name == contract.CONTRACT.name:
             self._checkpoints.follow(version, envelope.id, own.writes)
 
     def _repeat(
@@ -367,7 +369,8 @@ class _Verifier:
         own = call.effect(chain.chaincode.name)
         creator = configuration.members.read(envelope.creator)
         try:
-            submitter = Submitter(msp_id=creator.msp_id, attributes=creator.attributes)
+            names = acting(creator.msp_id, creator.attributes, self._organisations)
+            submitter = Submitter(msp_id=names[0] if len(names) == 1 else _NOBODY, attributes=creator.attributes)
         except NotMember as error:
             raise Broken(ViolationKind.CERTIFICATE, f"the submitter: {error}") from error
         if len(call.arguments) != 2:  # noqa: PLR2004 -- a function and one JSON object
@@ -394,7 +397,12 @@ class _Verifier:
                 raise Broken(ViolationKind.EXECUTION, detail) from error
             chain.unrepeatable += 1
             return
-        different = _difference(call, own, execution, result, policy=chain.chaincode.policy)
+        # Where the rules take a key's own policy away, the door to Fabric writes the chaincode's.
+        policies = {
+            key: in_the_networks_words(one or chain.chaincode.policy, self._organisations)
+            for key, one in execution.policies.items()
+        }
+        different = _difference(call, own, execution, result, policies)
         if different is not None:
             raise Broken(ViolationKind.EXECUTION, f"run again, the contract {different}")
 
@@ -467,17 +475,6 @@ def _take_private(chain: _Chain, position: int, call: Called, private: _Private)
     return came
 
 
-@contextmanager
-def _located(chain: _Chain, number: int | None, identity: str | None = None) -> Iterator[None]:
-    """Turn what is broken into a violation in a block of a chain, and a transaction of it."""
-    try:
-        yield
-    except Broken as error:
-        raise Violated(
-            Violation(what=error.what, detail=error.detail, channel=chain.channel, block=number, transaction=identity)
-        ) from error
-
-
 def _new_chain(channel: str, chaincode: Chaincode) -> _Chain:
     chain = _Chain(channel=channel, chaincode=chaincode)
     if chaincode.name == ledger.LEDGER.name:
@@ -538,19 +535,18 @@ def _versions_read(call: Called) -> Iterator[Version]:
         yield from (version for version in found if version is not None)
 
 
-def _difference(call: Called, own: Effect, execution: Execution, result: bytes, *, policy: Policy) -> str | None:
-    """Say in a clause in what a run differs from what is on the block, None if in nothing.
-
-    Where the rules take a key's own policy away, the door to Fabric writes the chaincode's, `policy`.
-    """
+def _difference(
+    call: Called, own: Effect, execution: Execution, result: bytes, policies: Mapping[str, Policy]
+) -> str | None:
+    """Say in a clause in what a run, which set `policies`, differs from what is on the block, None if in nothing."""
     try:
-        policies = {key: to_rules(policy) for key, policy in own.policies.items()}
+        stated = {key: to_rules(policy) for key, policy in own.policies.items()}
     except Undecodable as error:
         return f"cannot have set {error}"
     private = {(one.collection, one.key_hash): one.value_hash for one in own.private_writes}
     compared: Sequence[tuple[str, Mapping[Any, Any], Mapping[Any, Any]]] = (
         ("writes", own.writes, execution.writes),
-        ("policies", policies, {key: one or policy for key, one in execution.policies.items()}),
+        ("policies", stated, policies),
         ("private writes", private, execution.private_writes),
         ("reads", own.reads, execution.reads),
         ("private reads", _private_reads(own), execution.private_reads),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from wattpool.ledgers.block import Version
-from wattpool.verify.fabric.blocks import Called, Effect
+from wattpool.ledgers.fabric_blocks import Called, Effect
 from wattpool.verify.state import State
 
 # Namespace, collection (empty for public keys) and key, as bytes sort.

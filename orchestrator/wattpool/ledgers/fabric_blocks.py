@@ -1,4 +1,4 @@
-"""Fabric's blocks and transactions, decoded as far as the check needs them.
+"""Fabric's blocks and transactions, decoded as far as ledger, check and receipts need them.
 
 Layouts: fabric-protos common/common.proto, peer/transaction.proto, peer/proposal.proto, ledger/rwset/*.proto. What is
 signed or hashed is never decoded and encoded again, but taken as it lies there.
@@ -29,6 +29,7 @@ CONFIG = common_pb2.CONFIG
 CALL = common_pb2.ENDORSER_TRANSACTION
 # Under this name lies a key's own endorsement policy (fabric-protos peer/metadata.proto).
 POLICY = "VALIDATION_PARAMETER"
+_NO_PRIVATE: Mapping[tuple[int, str, str], bytes] = {}
 _Decoded = TypeVar("_Decoded")
 
 
@@ -173,7 +174,7 @@ class Called:
     Attributes:
         chaincode: whose call was asked for.
         arguments: the function and its arguments.
-        proposal_hash: of the proposal as it lies in the transaction.
+        proposal: its three parts as they lie in the transaction: two headers, and what was called.
         answered_hash: of the proposal that the response answers.
         responded: name and version of the chaincode that answered.
         signed_response: the bytes that endorsers signed, before their own identity.
@@ -184,7 +185,7 @@ class Called:
 
     chaincode: str
     arguments: Sequence[bytes]
-    proposal_hash: bytes
+    proposal: tuple[bytes, bytes, bytes]
     answered_hash: bytes
     responded: tuple[str, str]
     signed_response: bytes
@@ -194,6 +195,10 @@ class Called:
     event: Emitted | None
     event_chaincode: str
     effects: Sequence[Effect]
+
+    @property
+    def proposal_hash(self) -> bytes:
+        return sha256(b"".join(self.proposal)).digest()
 
     def effect(self, namespace: str) -> Effect:
         """Return what it did in a namespace."""
@@ -248,7 +253,11 @@ def decode_block(data: bytes) -> Block:
         for namespace in one.ns_pvt_rwset:
             for collection in namespace.collection_pvt_rwset:
                 private[position, namespace.namespace, collection.collection_name] = collection.rwset
-    return _block(message.block, private)
+    return read_block(message.block, private)
+
+
+def header_of(message: common_pb2.BlockHeader) -> Header:
+    return Header(number=message.number, previous_hash=message.previous_hash, data_hash=message.data_hash)
 
 
 def decode_tip(data: bytes) -> tuple[Header, bytes]:
@@ -257,8 +266,37 @@ def decode_tip(data: bytes) -> tuple[Header, bytes]:
     Raises:
         Undecodable: it is none.
     """
-    block = _block(decode(common_pb2.Block, data), {})
+    block = read_block(decode(common_pb2.Block, data))
     return block.header, block.commit_hash
+
+
+def read_block(message: common_pb2.Block, private: Mapping[tuple[int, str, str], bytes] = _NO_PRIVATE) -> Block:
+    """Read a common.Block, and the private write sets that came with it.
+
+    Raises:
+        Undecodable: its metadata is none, or would be encoded otherwise.
+    """
+    parts = list(message.metadata.metadata)
+    if len(parts) != len(common_pb2.BlockMetadataIndex.values()):
+        raise Undecodable(f"a block with {len(parts)} parts of metadata")
+    if parts[common_pb2.ORDERER]:
+        raise Undecodable("a block with metadata where only old orderers had some")
+    signed = _decode_exactly(common_pb2.Metadata, parts[common_pb2.SIGNATURES])
+    stated = _decode_exactly(common_pb2.Metadata, parts[common_pb2.LAST_CONFIG])
+    committed = _decode_exactly(common_pb2.Metadata, parts[common_pb2.COMMIT_HASH])
+    if stated.signatures or committed.signatures:
+        raise Undecodable("a block with signatures where none belong")
+    return Block(
+        header=header_of(message.header),
+        transactions=list(message.data.data),
+        signed_metadata=signed.value,
+        signatures=[_signature(one) for one in signed.signatures],
+        last_config=decode(common_pb2.OrdererBlockMetadata, signed.value).last_config.index,
+        stated_last_config=_decode_exactly(common_pb2.LastConfig, stated.value).index,
+        codes=parts[common_pb2.TRANSACTIONS_FILTER],
+        commit_hash=committed.value,
+        private=private,
+    )
 
 
 def decode_envelope(data: bytes) -> Envelope:
@@ -304,16 +342,13 @@ def decode_call(envelope: Envelope) -> Called:
     whole = decode(transaction_pb2.ChaincodeActionPayload, action.payload)
     proposal = decode(proposal_pb2.ChaincodeProposalPayload, whole.chaincode_proposal_payload)
     invocation = decode(chaincode_pb2.ChaincodeInvocationSpec, proposal.input)
-    response = decode(proposal_response_pb2.ProposalResponsePayload, whole.action.proposal_response_payload)
-    answer = decode(proposal_pb2.ChaincodeAction, response.extension)
+    answered, answer = decode_response(whole.action.proposal_response_payload)
     event = decode(chaincode_event_pb2.ChaincodeEvent, answer.events)
-    results = decode(rwset_pb2.TxReadWriteSet, answer.results)
-    hashed = envelope.channel_header + action.header + whole.chaincode_proposal_payload
     return Called(
         chaincode=envelope.chaincode,
         arguments=list(invocation.chaincode_spec.input.args),
-        proposal_hash=sha256(hashed).digest(),
-        answered_hash=response.proposal_hash,
+        proposal=(envelope.channel_header, action.header, whole.chaincode_proposal_payload),
+        answered_hash=answered,
         responded=(answer.chaincode_id.name, answer.chaincode_id.version),
         signed_response=whole.action.proposal_response_payload,
         endorsements=[Endorsement(endorser=one.endorser, signature=one.signature) for one in whole.action.endorsements],
@@ -321,8 +356,27 @@ def decode_call(envelope: Envelope) -> Called:
         result=answer.response.payload,
         event=Emitted(name=event.event_name, payload=event.payload) if answer.events else None,
         event_chaincode=event.chaincode_id,
-        effects=[_effect(one) for one in results.ns_rwset],
+        effects=decode_effects(answer),
     )
+
+
+def decode_response(data: bytes) -> tuple[bytes, proposal_pb2.ChaincodeAction]:
+    """Read what endorsers sign: the hash of the proposal that it answers, and the chaincode's answer.
+
+    Raises:
+        Undecodable: it is anything else.
+    """
+    response = decode(proposal_response_pb2.ProposalResponsePayload, data)
+    return response.proposal_hash, decode(proposal_pb2.ChaincodeAction, response.extension)
+
+
+def decode_effects(answer: proposal_pb2.ChaincodeAction) -> list[Effect]:
+    """Read what a chaincode read and wrote, by namespace.
+
+    Raises:
+        Undecodable: it says something else.
+    """
+    return [_effect(one) for one in decode(rwset_pb2.TxReadWriteSet, answer.results).ns_rwset]
 
 
 def code_name(code: int) -> str:
@@ -341,30 +395,6 @@ def decode_private_writes(data: bytes) -> dict[str, bytes | None]:
     return {one.key: None if one.is_delete else one.value for one in writes}
 
 
-def _block(message: common_pb2.Block, private: Mapping[tuple[int, str, str], bytes]) -> Block:
-    parts = list(message.metadata.metadata)
-    if len(parts) != len(common_pb2.BlockMetadataIndex.values()):
-        raise Undecodable(f"a block with {len(parts)} parts of metadata")
-    if parts[common_pb2.ORDERER]:
-        raise Undecodable("a block with metadata where only old orderers had some")
-    signed = _decode_exactly(common_pb2.Metadata, parts[common_pb2.SIGNATURES])
-    stated = _decode_exactly(common_pb2.Metadata, parts[common_pb2.LAST_CONFIG])
-    committed = _decode_exactly(common_pb2.Metadata, parts[common_pb2.COMMIT_HASH])
-    if stated.signatures or committed.signatures:
-        raise Undecodable("a block with signatures where none belong")
-    return Block(
-        header=_header(message.header),
-        transactions=list(message.data.data),
-        signed_metadata=signed.value,
-        signatures=[_signature(one) for one in signed.signatures],
-        last_config=decode(common_pb2.OrdererBlockMetadata, signed.value).last_config.index,
-        stated_last_config=_decode_exactly(common_pb2.LastConfig, stated.value).index,
-        codes=parts[common_pb2.TRANSACTIONS_FILTER],
-        commit_hash=committed.value,
-        private=private,
-    )
-
-
 def _decode_exactly(kind: type[_Decoded], data: bytes) -> _Decoded:
     """Return the message in what no hash and no signature covers: nothing may hide in it."""
     message = decode(kind, data)
@@ -374,10 +404,6 @@ def _decode_exactly(kind: type[_Decoded], data: bytes) -> _Decoded:
     if not known.ByteSize() == whole == len(data):
         raise Undecodable(f"a {kind.__name__} with more in it than belongs there")
     return message
-
-
-def _header(message: common_pb2.BlockHeader) -> Header:
-    return Header(number=message.number, previous_hash=message.previous_hash, data_hash=message.data_hash)
 
 
 def _signature(message: common_pb2.MetadataSignature) -> Signature:
