@@ -1,7 +1,6 @@
 """The command line of Wattpool."""
 
 import json
-import os
 import re
 import sys
 import time
@@ -17,7 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from wattpool.bad_input import BadInput
+from wattpool.ledgers.places import fabric_path, open_fabric
 from wattpool.ledgers.port import Ledger, LedgerError
+from wattpool.operating import checkpoints, corrections, devices, members, offers, rules, suspension, tokens
 from wattpool.receipts.cli import check_command, receipt_command, roots_command
 from wattpool.report.cli import bill_command, report_command
 from wattpool.report.files import write_bills, write_report
@@ -145,6 +146,17 @@ app.command("receipt")(receipt_command)
 app.command("check")(check_command)
 app.command("report")(report_command)
 app.command("bill")(bill_command)
+app.command("suspend")(suspension.suspend)
+app.command("reinstate")(suspension.reinstate)
+app.command("void")(suspension.void)
+app.add_typer(offers.app, name="offer")
+app.add_typer(tokens.app, name="tokens")
+app.add_typer(members.app, name="member")
+app.add_typer(devices.app, name="device")
+app.add_typer(rules.app, name="rules")
+app.add_typer(rules.roster_app, name="roster")
+app.add_typer(corrections.app, name="correct")
+app.add_typer(checkpoints.app, name="checkpoint")
 
 
 @app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -183,19 +195,12 @@ def _choose_profiles(path: Path | None, *, start: str | None, days: int, pv: str
 
 @contextmanager
 def _open(place: str, scenario: Scenario, clock: SimulatedClock) -> Iterator[Ledger]:
-    path = _fabric_path(place)
+    path = fabric_path(place)
     if path is None:
         with open_ledger(Path(place), scenario, clock) as embedded:
             yield embedded
         return
-    # What gRPC itself would log, such as a TLS handshake that failed, comes back as an error, too.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    try:
-        from wattpool.ledgers.fabric import FabricLedger, read_connection  # noqa: PLC0415 -- an extra
-    except ModuleNotFoundError as error:
-        raise BadInput("--ledger", None, f"{place} needs the extra wattpool[fabric]: {error}") from error
-    files, community = path
-    with FabricLedger(read_connection(*files), community) as fabric:
+    with open_fabric(*path) as fabric:
         yield fabric
 
 
@@ -205,7 +210,7 @@ def _verify(
     tips: Mapping[str, tuple[int, str]],
     progress: Callable[[int, int], None],
 ) -> Report:
-    path = _fabric_path(place)
+    path = fabric_path(place)
     if path is None:
         return verify_ledger(Path(place), genesis=genesis, tips=tips, progress=progress)
     try:
@@ -218,15 +223,6 @@ def _verify(
     chaincodes = fabric.chaincodes_of({channel: [name] for name, channel in channels_of(network, community).items()})
     with fabric.Peers(network) as peers:
         return fabric.verify(peers, chaincodes=chaincodes, genesis=genesis, tips=tips, progress=progress)
-
-
-def _fabric_path(place: str) -> tuple[list[Path], str | None] | None:
-    """Return files and community that `fabric:FILE[,FILE...][#COMMUNITY]` names, None if a place is anything else."""
-    kind, colon, path = place.partition(":")
-    if (kind, colon) != ("fabric", ":"):
-        return None
-    files, hash_sign, community = path.partition("#")
-    return [Path(file) for file in files.split(",")], community if hash_sign else None
 
 
 def _read_pins(pins: Iterable[str]) -> dict[str, str]:
