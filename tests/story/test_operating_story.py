@@ -359,6 +359,132 @@ def test_tokens_are_bought_deposited_withdrawn_and_redeemed(
     assert wattpool.refusal("tokens", "redeem", street.place, "0", *cy).startswith("TOKENS: '0'; ")
 
 
+# Corrections.
+
+
+def go_through(street: CommunityOnLedger) -> list[str]:
+    """Bob's meter is cut off for the first period, and heard in the second; return all records of the second."""
+    street.ingest([street.request(name, wish_wh) for name, wish_wh in WISHES_WH.items()])
+    street.fix()
+    unheard = street.record("bob", import_wh=400)
+    street.report([street.record("ann", export_wh=700), street.record("cy", import_wh=300)])
+    street.settle()
+    street.seal()
+    street.open(SECOND)
+    street.fix(SECOND)
+    records = [unheard, *(street.record(name, period=SECOND) for name in ("ann", "bob", "cy"))]
+    street.report(records, period=SECOND)
+    street.settle(SECOND)
+    street.seal(SECOND)
+    return records
+
+
+START = ("--period", format_utc(FIRST.start_utc))
+
+
+def values(directory: Path, text: str) -> Path:
+    file = directory / "values.csv"
+    file.write_text("connection,import_wh,export_wh\n" + text)
+    return file
+
+
+def test_a_gap_is_filled_by_a_substitute_then_by_late_records_and_each_version_has_its_receipt(
+    street: CommunityOnLedger, wattpool: CommandLine, keys: Keys, tmp_path: Path
+) -> None:
+    unheard = go_through(street)[0]
+    substitutes = values(tmp_path, f"{BOB.connection},300,0\n")
+    said = wattpool("correct", "substitute", street.place, substitutes, *START, "--key", keys("correction"))
+    assert said.startswith("version 2 of 2017-03-20T00:00:00Z, not sealed yet: ")
+    assert f"{identity_of(BOB.owner)} owes " in said
+    receipt = ("receipt", street.place, *START, "--connection", BOB.connection, "--out")
+    assert wattpool.refusal(*receipt, tmp_path / "early").startswith("too_early: version 2 of the period")
+    seal = ("correct", "seal", street.place, *START, "--key", keys("seal"))
+    assert wattpool(*seal).startswith("version 2 of 2017-03-20T00:00:00Z sealed as ")
+    late = tmp_path / "late.ocmf"
+    late.write_text(unheard + "\n")
+    said = wattpool("correct", "late", street.place, late, *START)
+    assert said.startswith("version 3 of 2017-03-20T00:00:00Z, not sealed yet: ")
+    wattpool(*seal)
+    assert "version 3 of 2017-03-20T00:00:00Z, sealed: " in wattpool("correct", "show", street.place, *START)
+    assert verify(Path(street.place)).violation is None
+
+    roots = tmp_path / "roots.json"
+    wattpool("roots", street.place, "--out", roots)
+    for version, quality, has_record in ((1, "missing", False), (2, "substituted", False), (3, "late", True)):
+        file = tmp_path / f"{version}.receipt"
+        wattpool(*receipt, file, "--version", version)
+        checked = wattpool("check", file, "--roots", roots)
+        assert f"version {version}, clock simulated" in checked
+        assert f"reading {quality}\n" in checked
+        assert ("the meter's own record is in it and holds" in checked) is has_record
+        assert file.stat().st_size <= 4_000
+    wattpool(*receipt, tmp_path / "latest.receipt")
+    assert (tmp_path / "latest.receipt").read_bytes() == (tmp_path / "3.receipt").read_bytes()
+    assert wattpool.refusal(*receipt, tmp_path / "none", "--version", 4).startswith("too_early: ")
+
+
+def test_what_a_wallet_does_not_cover_is_due_until_it_does(
+    street: CommunityOnLedger, wattpool: CommandLine, keys: Keys, tmp_path: Path
+) -> None:
+    go_through(street)
+    wattpool("tokens", "redeem", street.place, "1", "--key", keys("bob's owner"))
+    substitutes = values(tmp_path, f"{BOB.connection},300,0\n")
+    said = wattpool("correct", "substitute", street.place, substitutes, *START, "--key", keys("correction"))
+    assert f"still due from {identity_of(BOB.owner)}: " in said
+    assert not wattpool("correct", "due", street.place).endswith(" 0.000000 tokens stay due\n")
+    street.fill_wallet("bob", 1_000_000)
+    assert wattpool("correct", "due", street.place).endswith(" 0.000000 tokens stay due\n")
+    assert wattpool("correct", "due", street.place) == ""
+
+
+def test_a_correction_that_cannot_be_is_refused_by_name(
+    street: CommunityOnLedger, wattpool: CommandLine, keys: Keys, tmp_path: Path
+) -> None:
+    go_through(street)
+    correction, seal = keys("correction"), keys("seal")
+
+    def refused(text: str, *words: object, key: Path = correction) -> str:
+        given = ("correct", "substitute", street.place, values(tmp_path, text), *START, "--key", key)
+        return wattpool.refusal(*given, *words)
+
+    bob = f"{BOB.connection},300,0\n"
+    assert refused(bob, key=seal).startswith("signer_unknown: ")
+    assert refused(bob, "--version", 3).startswith("version_out_of_order: version 3; 2 was expected")
+    assert refused(bob, "--period", format_utc(THIRD.start_utc)).startswith("period_unknown: ")
+    assert refused(f"{ANN.connection},0,900\n").startswith("already_measured: ")
+    assert refused(f"{BOB.connection},3000,0\n").startswith("over_line_limit: ")
+    assert refused(f"{'0' * 40},1,0\n").endswith("took part in the period")
+    assert refused(bob + bob).endswith(f"values.csv:3: connection {BOB.connection} stands twice")
+    assert "values.csv:2: a connection and two numbers" in refused(f"{BOB.connection},-1,0\n")
+    assert refused("").endswith("has no value")
+    wattpool("correct", "substitute", street.place, values(tmp_path, bob), *START, "--key", correction)
+    assert refused(bob).startswith("too_early: version 2 is not sealed")
+    foreign = wattpool.refusal("correct", "seal", street.place, *START, "--key", correction)
+    assert foreign.startswith("signer_unknown: ")
+    wattpool("correct", "seal", street.place, *START, "--key", seal)
+    assert refused(bob).startswith("same_as_before: ")
+    other = tmp_path / "other.csv"
+    other.write_text("home,wh\n")
+    words = ("correct", "substitute", street.place, other, *START, "--key", correction)
+    assert wattpool.refusal(*words).endswith("other.csv:1: the columns connection,import_wh,export_wh were expected")
+
+
+def test_late_records_that_do_not_fit_are_refused(
+    street: CommunityOnLedger, wattpool: CommandLine, tmp_path: Path
+) -> None:
+    unheard, ann, *_ = go_through(street)
+    file = tmp_path / "late.ocmf"
+    for text, message in (
+        (ann, "late.ocmf:1: the record is of neither end of the period"),
+        (unheard[:-9], "late.ocmf:1: not a meter record: "),
+        ("", "late.ocmf: has no record"),
+        (record("bob", Meter(**{**vars(street.meters["bob"]), "number": 1}), period=FIRST), "record_unknown: "),
+        (record("eve", Meter(hash=ocmf.NO_HASH), period=FIRST), "measured nothing in the period"),
+    ):
+        file.write_text(text)
+        assert message in wattpool.refusal("correct", "late", street.place, file, *START)
+
+
 # Checkpoints.
 
 

@@ -44,6 +44,7 @@ def issue(  # noqa: PLR0913 -- what a receipt is about
     """
     sealed = chain.evaluate("sealed_by", by=AGGREGATOR, period=period_start_utc, version=version)
     version = sealed["version"]
+    settled = chain.evaluate("correction", by=AGGREGATOR, period=period_start_utc, version=version)
     leaves, statement = _statement(chain, period_start_utc, version, sealed["pages"], connection)
     evidence, argument = find_evidence(sealed["transaction"])
     record = None
@@ -56,9 +57,7 @@ def issue(  # noqa: PLR0913 -- what a receipt is about
         {
             "evidence": evidence,
             "period": {
-                "result": chain.evaluate("correction", by=AGGREGATOR, period=period_start_utc, version=version)[
-                    "result"
-                ],
+                "result": settled["result"],
                 "seal": codec.decode(argument)["seal"][0],
             },
             "place": {"index": index, "path": [to_text(one) for one in path], "size": len(leaves)},
