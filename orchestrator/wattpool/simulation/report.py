@@ -74,7 +74,7 @@ class HouseholdFigures:
         self.fees_ut += fees_ut
         self.earned_ut += earned_ut
         self.compensation_ut += compensation_ut
-        terms = Terms(home.connection, home.tariff.retail_ut_per_kwh, home.tariff.feed_in_ut_per_kwh)
+        terms = Terms(home.connection, home.tariff.retail_ut_per_kwh, home.tariff.feed_in_ut_per_kwh, home.party)
         without = grid_bill_ut(terms, import_wh=statement["import_wh"], export_wh=statement["export_wh"])
         local = paid_ut + fees_ut - earned_ut + compensation_ut
         self.saving_ut += without - local - grid_bill_ut(terms, **rest._asdict())
