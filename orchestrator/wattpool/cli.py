@@ -25,6 +25,7 @@ from wattpool.report.files import write_bills, write_report
 from wattpool.simulation.clock import SimulatedClock
 from wattpool.simulation.community import plan_for
 from wattpool.simulation.engine import CHAINCODES, Simulation, clock_for, open_ledger
+from wattpool.simulation.keys import write_keys
 from wattpool.simulation.profiles import (
     BUNDLED,
     BUNDLED_DAY_START_UTC,
@@ -76,6 +77,7 @@ def simulate(  # noqa: PLR0913, PLR0917 -- the options of one command
         typer.Option(help="Directory of the ledger, or fabric:CONNECTION.yaml[,...][#COMMUNITY]; default: OUT/ledger."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Directory for the figures; default: out/COMMUNITY.")] = None,
+    keys: Annotated[Path | None, typer.Option(help="Directory for the simulated keys, to try other commands.")] = None,
 ) -> None:
     """Let real homes trade for some days under the contract code, and write what it came to."""
     started = time.monotonic()
@@ -84,6 +86,8 @@ def simulate(  # noqa: PLR0913, PLR0917 -- the options of one command
     scenario = Scenario(profiles=chosen, plan=plan, mechanism=mechanism or plan.mechanism, forecast=forecast, seed=seed)
     out = out or Path("out") / scenario.community
     _require_directory("--out", out)
+    if keys is not None:
+        _require_directory("--keys", keys)
     clock = clock_for(scenario)
     with _open(ledger or str(out / "ledger"), scenario, clock) as opened:
         simulation = Simulation(scenario, opened, clock)
@@ -92,6 +96,8 @@ def simulate(  # noqa: PLR0913, PLR0917 -- the options of one command
         summary["ledger"] = {channel: asdict(opened.tip(channel)) for channel in CHAINCODES}
         edition = edition_of(simulation)
     summary["wall_s"] = round(time.monotonic() - started)
+    if keys is not None:
+        write_keys(scenario.secrets, plan.homes, keys)
     out.mkdir(parents=True, exist_ok=True)
     bills = edition.bills()
     write_report(edition, bills, out / "report.html")

@@ -1,6 +1,7 @@
 """A street is run by command: offers, rules, suspensions, meters, members, corrections, checkpoints, and bad input."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,10 @@ import pytest
 
 from community import FIRST, Home, Meter, identity_of, public_key_of, record, signed
 from community_on_ledger import CommandLine, CommunityOnLedger, key_file
+from page_check import Page
 from wattpool.ledgers.embedded import EmbeddedLedger
+from wattpool.ledgers.fabric import FabricLedger, read_connection
+from wattpool.receipts.envelope import seal_up, unpack
 from wattpool.simulation.engine import CHAINCODES
 from wattpool.verify import verify
 from wattpool_chaincode.organisations import OPERATOR_ATTRIBUTES
@@ -103,6 +107,50 @@ def deliver(street: CommunityOnLedger) -> None:
         street.report(records, period=period)
         street.settle(period)
         street.seal(period)
+
+
+# On every ledger.
+
+
+@pytest.fixture
+def any_street(request: pytest.FixtureRequest, tmp_path: Path) -> CommunityOnLedger:
+    """The street on the ledger of the option --ledger."""
+    if request.config.getoption("--ledger") != "fabric":
+        return found(tmp_path / "any")
+    file: Path = request.getfixturevalue("connection_file")
+    street = CommunityOnLedger(
+        [ANN, BOB, CY], place=f"fabric:{file}", open_ledger=lambda: FabricLedger(read_connection(file))
+    )
+    begin(street)
+    return street
+
+
+def test_a_street_is_run_by_command_on_any_ledger(
+    any_street: CommunityOnLedger, wattpool: CommandLine, keys: Keys, tmp_path: Path
+) -> None:
+    place = any_street.place
+    chosen = offer(wattpool, any_street, keys("ann's owner"))
+    assert chosen in wattpool("offer", "list", place)
+    pick = ("offer", "pick", place, chosen, "--key", keys("bob's owner"))
+    assert wattpool(*pick) == f"{chosen} picked\n"
+    assert wattpool.refusal(*pick) == "offer_taken: the offer is picked"
+    assert wattpool("offer", "due", place) == f"{chosen} confirmed\n1 offers\n"
+    vote = ("rules", "vote", place, "--change", "beta_ut_per_kwh=2000", "--start", format_utc(THIRD.start_utc), "--by")
+    wattpool(*vote, "dso")
+    assert wattpool(*vote, "members").startswith("version 2 ")
+    assert wattpool("roster", "publish", place) == "roster 2\n"
+    suspend = ("suspend", place, "--connection", CY.connection, "--reason", "cable fault", "--by")
+    wattpool(*suspend, "dso")
+    assert wattpool(*suspend, "members") == "suspended, voted for by DsoMSP, MembersMSP\n"
+    go_through(any_street)
+    substitutes = values(tmp_path, f"{BOB.connection},300,0\n")
+    assert "not sealed yet" in wattpool(
+        "correct", "substitute", place, substitutes, *START, "--key", keys("correction")
+    )
+    assert " sealed as " in wattpool("correct", "seal", place, *START, "--key", keys("seal"))
+    assert wattpool("checkpoint", "sign", place, "--by", "dso").startswith("said by DsoMSP;")
+    assert wattpool("checkpoint", "sign", place, "--by", "aggregator").startswith("checkpoint 1 over ")
+    assert wattpool("checkpoint", "check", place, "--by", "members").startswith("checkpoint 1 holds: ")
 
 
 # Offers by hand.
@@ -418,6 +466,17 @@ def test_a_gap_is_filled_by_a_substitute_then_by_late_records_and_each_version_h
         assert f"reading {quality}\n" in checked
         assert ("the meter's own record is in it and holds" in checked) is has_record
         assert file.stat().st_size <= 4_000
+    # What proves one version proves no other, and nothing that was changed.
+    first, second = (unpack((tmp_path / f"{version}.receipt").read_bytes()) for version in (1, 2))
+    forged = tmp_path / "forged.receipt"
+    renumbered = {**second, "period": {**second["period"], "result": {**second["period"]["result"], "version": 4}}}
+    for changed in ({**first, "evidence": second["evidence"]}, {**second, "period": first["period"]}, renumbered):
+        forged.write_bytes(seal_up(changed))
+        done = wattpool.run("check", forged, "--roots", roots)
+        assert (done.status, done.out) == (1, "")
+        assert "forged.receipt: not_sealed: " in done.err
+    forged.write_bytes((tmp_path / "3.receipt").read_bytes()[:-1])
+    assert "malformed: it was changed or cut off" in wattpool.run("check", forged, "--roots", roots).err
     wattpool(*receipt, tmp_path / "latest.receipt")
     assert (tmp_path / "latest.receipt").read_bytes() == (tmp_path / "3.receipt").read_bytes()
     assert wattpool.refusal(*receipt, tmp_path / "none", "--version", 4).startswith("too_early: ")
@@ -483,6 +542,46 @@ def test_late_records_that_do_not_fit_are_refused(
     ):
         file.write_text(text)
         assert message in wattpool.refusal("correct", "late", street.place, file, *START)
+
+
+def test_a_bill_shows_what_corrections_changed_and_left_due(
+    street: CommunityOnLedger, wattpool: CommandLine, keys: Keys, tmp_path: Path
+) -> None:
+    go_through(street)
+    wattpool("tokens", "redeem", street.place, "1", "--key", keys("bob's owner"))
+    substitutes = values(tmp_path, f"{BOB.connection},300,0\n")
+    wattpool("correct", "substitute", street.place, substitutes, *START, "--key", keys("correction"))
+    shown = wattpool("correct", "show", street.place, *START)
+    owed = re.search(f"{identity_of(BOB.owner)} owes ([0-9.]+) tokens", shown)
+    assert owed is not None
+    wattpool("bill", street.place, "--connection", BOB.connection, "--out", tmp_path, "--zone", "UTC")
+    text = " ".join(Page((tmp_path / f"{BOB.connection[:8]}.html").read_text()).text.split())
+    corrections = re.search(r"2017-03-20 00:00 \+0000 2 substituted by the network operator (\S+) \S+ (\S+)", text)
+    assert corrections is not None
+    assert corrections.groups() == (owed[1], owed[1])
+    assert ",2\n" in (tmp_path / f"{BOB.connection[:8]}.csv").read_text()
+
+
+# Exports.
+
+
+def test_an_export_that_was_changed_or_cut_off_is_named(
+    street: CommunityOnLedger, wattpool: CommandLine, tmp_path: Path
+) -> None:
+    file, damaged = tmp_path / "whole.jsonl", tmp_path / "damaged.jsonl"
+    wattpool("export", street.place, "--out", file)
+    assert wattpool("verify", file).endswith("everything holds\n")
+    data = file.read_bytes()
+    for changed in (
+        data[:-40],
+        data.replace(b"1489968000", b"1489968001", 1),
+        data.replace(b"AggregatorMSP", b"AggregatorMSQ", 1),
+    ):
+        damaged.write_bytes(changed)
+        assert damaged.read_bytes() != data
+        done = wattpool.run("verify", damaged)
+        assert done.status in {1, 2}
+        assert len(done.err.splitlines()) == 1
 
 
 # Checkpoints.

@@ -1,7 +1,8 @@
 """Where a ledger is, as a command names it: a directory, or `fabric:CONNECTION.yaml[,...][#COMMUNITY]`."""
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,16 +62,16 @@ def open_place(place: str, *, to_write: bool) -> Iterator[Ledger]:
         if not to_write:
             yield reader
             return
-        stopped_utc = _stopped_utc(reader)
-    clock = {} if stopped_utc is None else {"clock": lambda: stopped_utc}
-    with EmbeddedLedger.open(directory, chaincodes=CHAINCODES, **clock) as writer:
+        clock = _clock_of(reader)
+    with EmbeddedLedger.open(directory, chaincodes=CHAINCODES, clock=clock) as writer:
         yield writer
 
 
-def _stopped_utc(ledger: EmbeddedLedger) -> int | None:
-    """Return the time of a simulated community, which is that of its last transaction; None if it is a live one."""
+def _clock_of(ledger: EmbeddedLedger) -> Callable[[], int]:
+    """Return the community's clock: that of a simulated one stands at its last transaction."""
     rules = Chain(ledger, CONTRACT_CHANNEL).evaluate("rules", by=AGGREGATOR, version=0)["rules"]
     if rules["clock"] != "simulated":
-        return None
+        return lambda: int(time.time())
     tips = [ledger.block(channel, ledger.height(channel) - 1) for channel in CHAINCODES if ledger.height(channel)]
-    return max(transaction.proposal.time_utc for tip in tips for transaction in tip.transactions)
+    stopped_utc = max(transaction.proposal.time_utc for tip in tips for transaction in tip.transactions)
+    return lambda: stopped_utc

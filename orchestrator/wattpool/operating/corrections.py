@@ -16,9 +16,8 @@ from wattpool.report import formats
 from wattpool_chaincode.ledger.chunks import SALT_BYTES, encode_chunk
 from wattpool_chaincode.ledger.period import key as key_of
 from wattpool_chaincode.ledger.sealing import seal_content
-from wattpool_chaincode.records import codec, ocmf, payload, signing
+from wattpool_chaincode.records import codec, ocmf
 from wattpool_chaincode.records.ocmf import SignedRecord
-from wattpool_chaincode.records.payload import Payload, Signed, signer_id
 from wattpool_chaincode.records.period import Period
 from wattpool_chaincode.roster import Entry
 
@@ -45,7 +44,7 @@ def substitute(  # noqa: PLR0913, PLR0917 -- the options of one command
         chosen = read_period("--period", period, desk.rules().period_s)
         items = _by_slot(values, read, _entries_of(desk, chosen))
         content, transient = _content(desk, chosen, items, version)
-        signed = _sign(desk, dso_key, "correction", content, chosen)
+        signed = desk.owner(dso_key).order("correction", content, counter=1, period_start_utc=chosen.start_utc)
         call = {"period": chosen.start_utc, "correction": signed.to_json()}
         desk.ledger("correct", transient=transient, **call)
         _tell(desk, chosen)
@@ -78,7 +77,7 @@ def seal(ledger: Place, period: Start, key: SigningKey, by: By = "aggregator") -
         latest = _version(desk, chosen)
         before = _version(desk, chosen, max(1, latest["version"] - 1))
         content = seal_content(latest["result"], before["seal"] or "")
-        signed = _sign(desk, aggregator_key, "seal", content, chosen)
+        signed = desk.owner(aggregator_key).order("seal", content, counter=1, period_start_utc=chosen.start_utc)
         call = {"period": chosen.start_utc, "version": latest["version"], "seal": signed.to_json()}
         said = desk.ledger("seal_correction", **call)
     typer.echo(f"version {latest['version']} of {chosen} sealed as {said['seal']}")
@@ -146,18 +145,6 @@ def _content(
         "version": version or latest["version"] + 1,
     }
     return content, {key_of("correction", period.start_utc, chunk): data}
-
-
-def _sign(desk: Desk, key: Any, kind: str, content: dict[str, Any], period: Period) -> Signed:
-    statement = Payload(
-        kind=kind,
-        community=desk.rules().community,
-        signer=signer_id(signing.public_bytes(key)),
-        period_start_utc=period.start_utc,
-        counter=1,
-        content=content,
-    )
-    return payload.sign(statement, key)
 
 
 def _entries_of(desk: Desk, period: Period) -> list[Entry]:

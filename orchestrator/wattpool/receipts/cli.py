@@ -46,9 +46,9 @@ def receipt_command(
         raise BadInput("--period", None, str(error)) from error
     with EmbeddedLedger.read(ledger, chaincodes=CHAINCODES) as opened:
         chain = Chain(opened, CHANNEL)
-        about = {"period_start_utc": start_utc, "version": version}
+        find = evidence_on(opened, CHANNEL)
         try:
-            data = issue(chain, evidence_on(opened, CHANNEL), connection=connection, **about)
+            data = issue(chain, find, period_start_utc=start_utc, connection=connection, version=version)
         except NoReceipt as error:
             raise BadInput("--connection", None, str(error)) from error
     out = out or Path(f"{start_utc}-{connection[:8]}.receipt")

@@ -300,14 +300,14 @@ def _correct(
             line = _difference(_line_of(period, kind, old), _line_of(period, kind, new), number)
             drafts[slot].add(line)
             traded_ut[slot] += line.amount_ut + line.fee_ut
-    for old, new in zip(before.statements, after.statements, strict=True):
-        slot = new["slot"]
-        if old == new:
+    for earlier, later in zip(before.statements, after.statements, strict=True):
+        slot = later["slot"]
+        if earlier == later:
             continue
         bought_wh, sold_wh, terms = firm_bought_wh[slot], firm_sold_wh[slot], settled.terms[slot]
         lines = zip(
-            _grid_lines(period, terms, rest_of(old, bought_wh, sold_wh)),
-            _grid_lines(period, terms, rest_of(new, bought_wh, sold_wh)),
+            _grid_lines(period, terms, rest_of(earlier, bought_wh, sold_wh)),
+            _grid_lines(period, terms, rest_of(later, bought_wh, sold_wh)),
             strict=True,
         )
         for one, other in lines:
@@ -319,12 +319,12 @@ def _correct(
             Correction(
                 period=period,
                 version=number,
-                quality=Quality(new["quality"]),
+                quality=Quality(later["quality"]),
                 traded_ut=traded_ut[slot],
                 grid_ut=grid_ut[slot],
                 due_ut=settled.due_ut[number].get(terms.party, 0),
             ),
-            alone_ut=_alone_ut(terms, new) - _alone_ut(terms, old),
+            alone_ut=_alone_ut(terms, later) - _alone_ut(terms, earlier),
         )
 
 
