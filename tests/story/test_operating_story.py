@@ -148,6 +148,8 @@ def test_a_street_is_run_by_command_on_any_ledger(
         "correct", "substitute", place, substitutes, *START, "--key", keys("correction")
     )
     assert " sealed as " in wattpool("correct", "seal", place, *START, "--key", keys("seal"))
+    wattpool("bill", place, "--connection", BOB.connection, "--out", tmp_path, "--zone", "UTC")
+    assert "substituted" in (tmp_path / f"{BOB.connection[:8]}.html").read_text()
     assert wattpool("checkpoint", "sign", place, "--by", "dso").startswith("said by DsoMSP;")
     assert wattpool("checkpoint", "sign", place, "--by", "aggregator").startswith("checkpoint 1 over ")
     assert wattpool("checkpoint", "check", place, "--by", "members").startswith("checkpoint 1 holds: ")

@@ -44,7 +44,7 @@ def substitute(  # noqa: PLR0913, PLR0917 -- the options of one command
         chosen = read_period("--period", period, desk.rules().period_s)
         items = _by_slot(values, read, _entries_of(desk, chosen))
         content, transient = _content(desk, chosen, items, version)
-        signed = desk.owner(dso_key).order("correction", content, counter=1, period_start_utc=chosen.start_utc)
+        signed = desk.signer(dso_key).order("correction", content, counter=1, period_start_utc=chosen.start_utc)
         call = {"period": chosen.start_utc, "correction": signed.to_json()}
         desk.ledger("correct", transient=transient, **call)
         _tell(desk, chosen)
@@ -77,7 +77,7 @@ def seal(ledger: Place, period: Start, key: SigningKey, by: By = "aggregator") -
         latest = _version(desk, chosen)
         before = _version(desk, chosen, max(1, latest["version"] - 1))
         content = seal_content(latest["result"], before["seal"] or "")
-        signed = desk.owner(aggregator_key).order("seal", content, counter=1, period_start_utc=chosen.start_utc)
+        signed = desk.signer(aggregator_key).order("seal", content, counter=1, period_start_utc=chosen.start_utc)
         call = {"period": chosen.start_utc, "version": latest["version"], "seal": signed.to_json()}
         said = desk.ledger("seal_correction", **call)
     typer.echo(f"version {latest['version']} of {chosen} sealed as {said['seal']}")

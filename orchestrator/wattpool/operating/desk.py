@@ -92,7 +92,8 @@ class Desk:
             raise BadInput("--connection", None, f"party {owner.party} has {len(found)} connections; name one")
         return found[0]
 
-    def owner(self, key: ec.EllipticCurvePrivateKey) -> Owner:
+    def signer(self, key: ec.EllipticCurvePrivateKey) -> Owner:
+        """Return who signs with a key what is for this community."""
         return Owner(community=self.rules().community, key=key)
 
     def wallet(self, party: str) -> dict[str, int]:

@@ -69,7 +69,7 @@ def exchange(  # noqa: PLR0913, PLR0917 -- what an exchange is made of
     with working(ledger, by[0]) as desk:
         if AGGREGATOR in acting and owner_key is not None:
             content = {"device": payload.signer, "point": payload.content["point"]}
-            mandate = desk.owner(owner_key).order("mandate", content, counter=1).to_json()
+            mandate = desk.signer(owner_key).order("mandate", content, counter=1).to_json()
             arguments = {"install": installed.to_json(), "mandate": mandate, "opening": first}
             desk.of(AGGREGATOR).contract("register_device", **arguments)
             _approve(desk.of(AGGREGATOR), payload.signer)

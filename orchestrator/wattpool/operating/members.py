@@ -63,7 +63,7 @@ def join(  # noqa: PLR0913, PLR0917 -- what an account is made of
         **_limits(generation_cost, max_buy),
     }
     with working(ledger, by) as desk:
-        said = desk.contract("register_party", join=desk.owner(owner_key).order("join", content, counter=1).to_json())
+        said = desk.contract("register_party", join=desk.signer(owner_key).order("join", content, counter=1).to_json())
     typer.echo(f"party {said['party']}")
 
 
@@ -78,7 +78,7 @@ def move_in(
     acting = [read_organisation("--by", name) for name in by]
     owner_key = read_key("--key", key)
     with working(ledger, by[0]) as desk:
-        owner, entry = desk.owner(owner_key), desk.connected(connection)
+        owner, entry = desk.signer(owner_key), desk.connected(connection)
         if AGGREGATOR in acting:
             desk.of(AGGREGATOR).order_on_contract("move_in", owner, "move_in", connection=entry.connection)
             typer.echo(f"{entry.connection} ordered by {owner.party}")
@@ -93,7 +93,7 @@ def supplier(ledger: Place, key: Key, tariff: Tariff, by: By = "members") -> Non
     owner_key = read_key("--key", key)
     require("--tariff", tariff, fields.NAME)
     with working(ledger, by) as desk:
-        owner = desk.owner(owner_key)
+        owner = desk.signer(owner_key)
         desk.order_on_contract("change_tariff", owner, "tariff", tariff=tariff)
     typer.echo(f"{owner.party} has the tariff {tariff} with the next roster")
 
@@ -104,7 +104,7 @@ def limits(ledger: Place, key: Key, max_buy: MaxBuy, generation_cost: Generation
     owner_key = read_key("--key", key)
     content = _limits(generation_cost, max_buy)
     with working(ledger, by) as desk:
-        owner = desk.owner(owner_key)
+        owner = desk.signer(owner_key)
         desk.order_on_contract("change_limits", owner, "limits", **content)
     typer.echo(f"{owner.party} sells from {generation_cost} and buys up to {max_buy} with the next roster")
 

@@ -41,7 +41,7 @@ def add(  # noqa: PLR0913, PLR0917 -- the terms of an offer
         first, end_period = read_period("--start", start, length_s), read_period("--end", end, length_s)
         if end_period <= first:
             raise BadInput("--end", None, f"{end} is not after {start}")
-        owner = desk.owner(owner_key)
+        owner = desk.signer(owner_key)
         terms = Terms(
             slot=desk.owned(owner, connection).slot,
             energy_wh=energy_wh,
@@ -103,7 +103,7 @@ def pick(ledger: Place, offer: OfferId, key: Key, connection: Own = None, by: By
     require("OFFER", offer, fields.DIGEST)
     owner_key = read_key("--key", key)
     with working(ledger, by) as desk:
-        owner = desk.owner(owner_key)
+        owner = desk.signer(owner_key)
         slot = desk.owned(owner, connection).slot
         _tell(desk.order_on_ledger("pick_offer", owner, "pick", offer=offer, slot=slot))
 
@@ -114,7 +114,7 @@ def cancel(ledger: Place, offer: OfferId, key: Key, by: By = "members") -> None:
     require("OFFER", offer, fields.DIGEST)
     owner_key = read_key("--key", key)
     with working(ledger, by) as desk:
-        _tell(desk.order_on_ledger("cancel_offer", desk.owner(owner_key), "cancel", offer=offer))
+        _tell(desk.order_on_ledger("cancel_offer", desk.signer(owner_key), "cancel", offer=offer))
 
 
 @app.command()

@@ -50,7 +50,7 @@ def deposit(ledger: Place, amount: Amount, key: Key, connection: Own = None, by:
     """Move tokens from the wallet into a connection's purse, when the next period opens."""
     owner_key, amount_ut = read_key("--key", key), _amount(amount)
     with working(ledger, by) as desk:
-        _move(desk, "deposit", desk.owner(owner_key), connection, amount_ut)
+        _move(desk, "deposit", desk.signer(owner_key), connection, amount_ut)
 
 
 @app.command()
@@ -58,7 +58,7 @@ def withdraw(ledger: Place, amount: Amount, key: Key, connection: Own = None, by
     """Move tokens from a connection's purse into the wallet, when the next period opens, as far as they are there."""
     owner_key, amount_ut = read_key("--key", key), _amount(amount)
     with working(ledger, by) as desk:
-        _move(desk, "withdraw", desk.owner(owner_key), connection, amount_ut)
+        _move(desk, "withdraw", desk.signer(owner_key), connection, amount_ut)
 
 
 @app.command()
@@ -66,7 +66,7 @@ def redeem(ledger: Place, amount: Amount, key: Key, by: By = "aggregator") -> No
     """Give tokens of the wallet back, for which the aggregator pays."""
     owner_key, amount_ut = read_key("--key", key), _amount(amount)
     with working(ledger, by) as desk:
-        owner = desk.owner(owner_key)
+        owner = desk.signer(owner_key)
         desk.order_on_ledger("redeem", owner, "redeem", amount_ut=amount_ut)
         typer.echo(f"wallet {formats.tokens(desk.wallet(owner.party)['balance_ut'])}")
 
