@@ -8,10 +8,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from wattpool.bad_input import BadInput
 from wattpool.client import Chain
-from wattpool.ledgers.places import open_place
 from wattpool.ledgers.port import Ledger
 from wattpool.offers import Owner
 from wattpool.operating.arguments import read_organisation
+from wattpool.operating.opening import open_place
 from wattpool_chaincode.contract import CHANNEL as CONTRACT_CHANNEL
 from wattpool_chaincode.contract.rules import Rules
 from wattpool_chaincode.ledger import CHANNEL as LEDGER_CHANNEL
@@ -67,14 +67,13 @@ class Desk:
             for entry in self.ask_contract("roster_page", page=page)
         ]
 
-    def connected(self, connection: str, entries: Sequence[Entry] | None = None) -> Entry:
+    def connected(self, connection: str) -> Entry:
         """Return the entry of a connection, named by its pseudonym or how that begins.
 
         Raises:
             BadInput: if none or several begin like that.
         """
-        entries = self.entries() if entries is None else entries
-        found = [entry for entry in entries if connection and entry.connection.startswith(connection)]
+        found = [entry for entry in self.entries() if connection and entry.connection.startswith(connection)]
         if len(found) != 1:
             raise BadInput("--connection", None, f"{connection!r} is how {len(found)} connections begin")
         return found[0]

@@ -7,8 +7,8 @@ import typer
 
 from wattpool.bad_input import BadInput
 from wattpool.client import Chain
-from wattpool.ledgers.places import open_place
 from wattpool.operating.arguments import Place
+from wattpool.operating.opening import open_place
 from wattpool.report.files import write_bills, write_report
 from wattpool.report.local_time import DEFAULT, zone_of
 from wattpool.report.reading import LedgerReader, SettledPeriod
