@@ -222,10 +222,15 @@ class LedgerReader:
             for page in range(state["deal"]["pages"])
             for row in self._evaluate("cleared_page", period, page=page)
         ]
-        settled = [self._evaluate("settled_page", period, page=page) for page in range(roster.pages)]
         latest = self._evaluate("correction", period, version=0)
+        numbers = range(FIRST_VERSION, latest["version"] + 1)
+        settled = [self._pages("corrected_page", period, roster, number) for number in numbers]
         *corrected, last = (
-            self._version(period, roster, number) for number in range(FIRST_VERSION, latest["version"] + 1)
+            Version(
+                [Trade(Level(level), *rest) for page in pages for level, *rest in page["trades"]],
+                [one for page in self._pages("corrected_statements", period, roster, number) for one in page],
+            )
+            for number, pages in zip(numbers, settled, strict=True)
         )
         return SettledPeriod(
             period=period,
@@ -233,22 +238,16 @@ class LedgerReader:
             expected_wh={slot: balance_wh for slot, _, balance_wh, _ in book["orders"]},
             negotiated=negotiated,
             trades=last.trades,
-            firm=self._firm.trades(settled),
+            firm=self._firm.trades(settled[0]),
             statements=last.statements,
             record=latest["result"],
             aborted=state["deal"].get("aborted"),
             corrected=corrected,
-            due_ut={number: self._due_ut(period, number) for number in range(FIRST_VERSION + 1, latest["version"] + 1)},
+            due_ut={number: self._due_ut(period, number) for number in numbers[1:]},
         )
 
-    def _version(self, period: Period, roster: "_Roster", number: int) -> Version:
-        asked = [{"page": page, "version": number} for page in range(roster.pages)]
-        settled = [self._evaluate("corrected_page", period, **page) for page in asked]
-        statements = [self._evaluate("corrected_statements", period, **page) for page in asked]
-        return Version(
-            [Trade(Level(level), *numbers) for page in settled for level, *numbers in page["trades"]],
-            [statement for page in statements for statement in page],
-        )
+    def _pages(self, query: str, period: Period, roster: "_Roster", version: int) -> list[Any]:
+        return [self._evaluate(query, period, page=page, version=version) for page in range(roster.pages)]
 
     def _due_ut(self, period: Period, number: int) -> dict[str, int]:
         due = self._evaluate("correction", period, version=number)["due"]
