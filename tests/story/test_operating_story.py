@@ -3,20 +3,24 @@
 import json
 import re
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from community import FIRST, Home, Meter, identity_of, public_key_of, record, signed
+from community import FIRST, RULES, Home, Meter, identity_of, public_key_of, record, signed
 from community_on_ledger import CommandLine, CommunityOnLedger, key_file
 from page_check import Page
+from wattpool.client import Chain
 from wattpool.ledgers.embedded import EmbeddedLedger
 from wattpool.ledgers.fabric import FabricLedger, read_connection
 from wattpool.receipts.envelope import seal_up, unpack
 from wattpool.simulation.engine import CHAINCODES
 from wattpool.verify import verify
-from wattpool_chaincode.organisations import OPERATOR_ATTRIBUTES
+from wattpool_chaincode.organisations import AGGREGATOR, OPERATOR_ATTRIBUTES
 from wattpool_chaincode.records import ocmf
 from wattpool_chaincode.records.period import format_utc
 
@@ -24,7 +28,6 @@ ANN, BOB, CY = Home(name="ann"), Home(name="bob"), Home(name="cy", feeder="B")
 SECOND = FIRST.next
 THIRD = SECOND.next
 WISHES_WH = {"ann": 800, "bob": -500, "cy": -300}
-ORGANISATIONS = ("dso", "members")
 
 
 def found(directory: Path) -> CommunityOnLedger:
@@ -246,11 +249,39 @@ def test_a_file_that_is_no_key_and_a_place_that_is_no_ledger_are_refused(
     text.write_text("no key")
     refused = wattpool.refusal("offer", "add", street.place, *offered(text))
     assert refused.endswith("is not a private key in PEM without a password")
+    other_curve = ec.generate_private_key(ec.SECP384R1())
+    text.write_bytes(other_curve.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    assert wattpool.refusal("offer", "add", street.place, *offered(text)).endswith("is not a key on the curve P-256")
+    text.write_bytes(b"\xff")
+    refused = wattpool.refusal("void", street.place, text, "--by", "dso")
+    assert refused.endswith("is not text in UTF-8")
     nowhere = wattpool.refusal("offer", "add", street.place, *offered(Path("nowhere.pem")))
     assert nowhere == "--key: nowhere.pem cannot be read: No such file or directory"
     assert "is not a ledger" in wattpool.refusal("offer", "list", tmp_path)
     assert "nowhere.yaml" in wattpool.refusal("offer", "list", "fabric:nowhere.yaml")
     assert wattpool.refusal("offer", "pick", street.place, "abc", "--key", keys("bob's owner")).startswith("OFFER: ")
+
+
+@pytest.mark.parametrize("clock", ["simulated", "live"])
+def test_a_command_is_given_at_the_communitys_own_time(tmp_path: Path, wattpool: CommandLine, clock: str) -> None:
+    directory, started_utc = tmp_path / "ledger", int(time.time())
+    founded = EmbeddedLedger.create(
+        directory,
+        community="demo",
+        chaincodes=CHAINCODES,
+        client_attributes=OPERATOR_ATTRIBUTES,
+        clock=lambda: FIRST.start_utc,
+    )
+    with founded as ledger:
+        Chain(ledger, "contract").submit("found", by=AGGREGATOR, **{**RULES, "clock": clock})
+    change = ("--change", "alpha_ut_per_kwh=1", "--start", format_utc(SECOND.start_utc), "--by", "dso")
+    wattpool("rules", "vote", directory, *change)
+    with EmbeddedLedger.read(directory) as ledger:
+        (last,) = ledger.block("contract", 1).transactions
+    if clock == "simulated":
+        assert last.proposal.time_utc == FIRST.start_utc
+    else:
+        assert last.proposal.time_utc >= started_utc
 
 
 def test_a_ledger_that_is_in_use_is_not_written_to(
