@@ -41,6 +41,16 @@ def by_hand(
     return reader_of(community).settled_periods()
 
 
+def corrected() -> list[SettledPeriod]:
+    """Return the same period; Bob's reading was lost, substituted as 300 Wh, and his wallet holds 30,000 ut."""
+    community = Community(HOMES)
+    measured_wh = {name: wh for name, wh in MEASURED_WH.items() if name != "bob"}
+    community.run_period(WISHES_WH, measured_wh)
+    community.fill_wallet("bob", 30_000)
+    community.correct([[1, 300, 0]])
+    return reader_of(community).settled_periods()
+
+
 def own_use(connection: str, period: Period) -> int:
     assert period == FIRST
     return next(OWN_USE_WH[home.name] for home in HOMES if home.connection == connection)

@@ -1,11 +1,12 @@
 """Checkpoints: what all blocks hash to, as each organisation's own node has them (mission row A10)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from wattpool.client import Chain
 from wattpool.ledgers.port import Ledger
 from wattpool_chaincode.contract import CHANNEL
-from wattpool_chaincode.contract.checkpoint import CHAINS, from_json, to_json
+from wattpool_chaincode.contract.checkpoint import CHAINS, common_root, from_json, to_json
 from wattpool_chaincode.records.merkle import Frontier
 
 
@@ -30,6 +31,21 @@ def vote(ledger: Ledger, *, by: str) -> dict[str, Any]:
         found[chain] = to_json(known.extended(hashes))
     voted: dict[str, Any] = contract.submit("vote_checkpoint", by=by, number=before["number"] + 1, **found)
     return voted
+
+
+def common_root_of(ledger: Ledger, blocks: Mapping[str, int], *, by: str) -> str:
+    """Return what the first blocks of both chains hash to, as organisation `by` has them, trusting no checkpoint.
+
+    Args:
+        ledger: that has them.
+        blocks: how many, by chain; of a chain with fewer, all count.
+        by: MSP id.
+    """
+    frontiers = {}
+    for chain in CHAINS:
+        stop = min(blocks[chain], ledger.height(chain))
+        frontiers[chain] = Frontier().extended(ledger.block_hashes(chain, 0, stop, by=by))
+    return common_root(frontiers).hex()
 
 
 def _blocks(ledger: Ledger, votes: dict[str, Any]) -> dict[str, int]:

@@ -18,12 +18,14 @@ from rich.table import Table
 from wattpool.bad_input import BadInput
 from wattpool.ledgers.places import fabric_path, open_fabric
 from wattpool.ledgers.port import Ledger, LedgerError
+from wattpool.operating import checkpoints, corrections, devices, members, offers, rules, suspension, tokens
 from wattpool.receipts.cli import check_command, receipt_command, roots_command
 from wattpool.report.cli import bill_command, report_command
 from wattpool.report.files import write_bills, write_report
 from wattpool.simulation.clock import SimulatedClock
 from wattpool.simulation.community import plan_for
 from wattpool.simulation.engine import Simulation, clock_for, open_ledger
+from wattpool.simulation.keys import write_keys
 from wattpool.simulation.profiles import (
     BUNDLED,
     BUNDLED_DAY_START_UTC,
@@ -76,6 +78,7 @@ def simulate(  # noqa: PLR0913, PLR0917 -- the options of one command
         typer.Option(help="Directory of the ledger, or fabric:CONNECTION.yaml[,...][#COMMUNITY]; default: OUT/ledger."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Directory for the figures; default: out/COMMUNITY.")] = None,
+    keys: Annotated[Path | None, typer.Option(help="Directory for the simulated keys, to try other commands.")] = None,
 ) -> None:
     """Let real homes trade for some days under the contract code, and write what it came to."""
     started = time.monotonic()
@@ -84,6 +87,8 @@ def simulate(  # noqa: PLR0913, PLR0917 -- the options of one command
     scenario = Scenario(profiles=chosen, plan=plan, mechanism=mechanism or plan.mechanism, forecast=forecast, seed=seed)
     out = out or Path("out") / scenario.community
     _require_directory("--out", out)
+    if keys is not None:
+        _require_directory("--keys", keys)
     clock = clock_for(scenario)
     with _open(ledger or str(out / "ledger"), scenario, clock) as opened:
         simulation = Simulation(scenario, opened, clock)
@@ -92,6 +97,8 @@ def simulate(  # noqa: PLR0913, PLR0917 -- the options of one command
         summary["ledger"] = {channel: asdict(opened.tip(channel)) for channel in CHAINCODES}
         edition = edition_of(simulation)
     summary["wall_s"] = round(time.monotonic() - started)
+    if keys is not None:
+        write_keys(scenario.secrets, plan.homes, keys)
     out.mkdir(parents=True, exist_ok=True)
     bills = edition.bills()
     write_report(edition, bills, out / "report.html")
@@ -146,6 +153,17 @@ app.command("receipt")(receipt_command)
 app.command("check")(check_command)
 app.command("report")(report_command)
 app.command("bill")(bill_command)
+app.command("suspend")(suspension.suspend)
+app.command("reinstate")(suspension.reinstate)
+app.command("void")(suspension.void)
+app.add_typer(offers.app, name="offer")
+app.add_typer(tokens.app, name="tokens")
+app.add_typer(members.app, name="member")
+app.add_typer(devices.app, name="device")
+app.add_typer(rules.app, name="rules")
+app.add_typer(rules.roster_app, name="roster")
+app.add_typer(corrections.app, name="correct")
+app.add_typer(checkpoints.app, name="checkpoint")
 
 
 @app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -61,17 +61,18 @@ class Owner:
             "until_utc": terms.last.end_utc,
             "level": terms.level.value,
         }
-        return self._sign("offer", content, counter=counter, period_start_utc=offered.start_utc)
+        return self.order("offer", content, counter=counter, period_start_utc=offered.start_utc)
 
     def pick(self, offer: str, *, slot: int, counter: int) -> Signed:
         """Return a signed pick (`pick_offer`) of the offer of this id, by the connection that will import."""
-        return self._sign("pick", {"offer": offer, "slot": slot}, counter=counter)
+        return self.order("pick", {"offer": offer, "slot": slot}, counter=counter)
 
     def cancel(self, offer: str, *, counter: int) -> Signed:
         """Return a signed cancellation (`cancel_offer`) of the owner's own offer of this id."""
-        return self._sign("cancel", {"offer": offer}, counter=counter)
+        return self.order("cancel", {"offer": offer}, counter=counter)
 
-    def _sign(self, kind: str, content: dict[str, Any], *, counter: int, period_start_utc: int = 0) -> Signed:
+    def order(self, kind: str, content: dict[str, Any], *, counter: int, period_start_utc: int = 0) -> Signed:
+        """Return a signed order of any kind that the chains know."""
         statement = Payload(
             kind=kind,
             community=self.community,

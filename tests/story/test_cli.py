@@ -54,6 +54,18 @@ def test_a_run_writes_its_figures_and_verify_finds_nothing_wrong(tmp_path: Path,
     assert (longer.returncode, "(tip)" in longer.stderr) == (1, True)
 
 
+def test_with_its_keys_a_simulated_community_is_run_by_command_and_goes_on(tmp_path: Path, homes: Path) -> None:
+    simulate = ("simulate", "--profiles", homes, "--out", "figures", "--period", 3600, "--keys", "keys")
+    assert wattpool(*simulate, cwd=tmp_path).returncode == 0
+    withdraw = ("tokens", "withdraw", "figures/ledger", "0.5", "--key", "keys/owner/anne.pem")
+    done = wattpool(*withdraw, cwd=tmp_path)
+    assert (done.returncode, done.stdout[:7]) == (0, "wallet "), done.stderr
+    again = wattpool(*simulate, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    checked = wattpool("verify", "figures/ledger", cwd=tmp_path)
+    assert checked.returncode == 0, checked.stderr
+
+
 def test_export_refuses_what_is_no_ledger_and_no_place_to_write(tmp_path: Path) -> None:
     done = wattpool("export", tmp_path, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")

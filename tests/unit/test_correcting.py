@@ -186,7 +186,7 @@ def test_records_that_come_late_give_the_period_its_energy() -> None:
     assert (dee["quality"], dee["export_wh"], dee["sold_wh"]) == ("late", 90, 0)
     # 280 Wh at 174,999 and 10,000 ut/kWh.
     assert (result["traded_wh"], community.wallet_ut("bob")) == (480, 100_000 - 49_000 - 2_800)
-    assert community.ledger("reading", period=SECOND.start_utc, record=bob["record"]) == {"record": silent[0]}
+    assert community.ledger("reading", period=SECOND.start_utc, record=bob["record"])["record"] == silent[0]
 
 
 def test_a_late_record_takes_the_place_of_a_substitute_and_not_the_other_way_round() -> None:
@@ -374,6 +374,17 @@ def test_a_version_is_sealed_by_the_aggregator_as_what_it_is(community: Communit
     ):
         seal = signed("seal", name, sealed, period=FIRST)
         assert community.refusal("ledger", "seal_correction", period=START, version=2, seal=seal) is reason
+
+
+def test_the_transaction_that_sealed_a_version_is_told_the_latest_by_default(community: Community) -> None:
+    community.ledger("correct", **community.correction([[BOB, 300, 0]]))
+    assert community.refusal("ledger", "sealed_by", period=START, version=0) is LedgerRefusal.TOO_EARLY
+    assert community.refusal("ledger", "sealed_by", period=START, version=3) is LedgerRefusal.TOO_EARLY
+    first = community.ledger("sealed_by", period=START, version=1)
+    community.seal_correction()
+    second = community.ledger("sealed_by", period=START, version=0)
+    assert (first["version"], second["version"]) == (1, 2)
+    assert first["transaction"] != second["transaction"]
 
 
 FIRM_REFUSED: list[tuple[int, StrEnum]] = [(ANN, LedgerRefusal.FIRM_TRADE), (BOB, LedgerRefusal.FIRM_TRADE)]

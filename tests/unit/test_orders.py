@@ -40,6 +40,13 @@ def test_limits_count_with_the_next_roster(community: Community) -> None:
     assert {**entry(community, community.publish()), **LIMITS} == entry(community, 2)
 
 
+def test_the_counter_of_the_last_order_is_told(community: Community) -> None:
+    assert community.contract("last_order", party=OWNER) == {"counter": 0}
+    community.contract("change_limits", order=limits(counter=3))
+    assert community.contract("last_order", party=OWNER) == {"counter": 3}
+    assert community.refusal("contract", "last_order", party="ann") is CallRefusal.ARGUMENT_MALFORMED
+
+
 def test_another_tariff_counts_with_the_next_roster(community: Community) -> None:
     community.contract("change_tariff", order=tariff("green"), by=MEMBERS)
     prices = [entry(community, version)["feed_in_ut_per_kwh"] for version in (1, community.publish())]

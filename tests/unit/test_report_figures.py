@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from community import FIRST, Community, small_pages
-from report_cases import HOMES, NAMES, by_hand, own_use, reader_of
+from report_cases import HOMES, NAMES, by_hand, corrected, own_use, reader_of
 from wattpool.report import figures
 from wattpool.report.figures import BilledDay, Deviation, Flow, Foresight, Kind, PriceRange
 from wattpool.report.local_time import zone_of
@@ -14,6 +14,7 @@ from wattpool_chaincode.ledger.reports import Quality
 from wattpool_chaincode.market.order import Outcome
 from wattpool_chaincode.records.period import Period
 
+GRID = (Kind.GRID_IMPORT, Kind.GRID_EXPORT)
 BERLIN = zone_of("Europe/Berlin")
 
 
@@ -49,6 +50,25 @@ def test_a_bill_worked_out_by_hand(
     assert found == sums
     assert (bill.owed_ut, bill.alone_ut, bill.saving_ut) == (owed_ut, alone_ut, alone_ut - owed_ut)
     assert bill.unread == []
+
+
+def test_a_correction_adds_its_differences_and_says_what_is_due() -> None:
+    (settled,) = corrected()
+    (before,) = settled.corrected
+    assert [one["import_wh"] for one in before.statements] == [0, 0, 400]
+    bob, cy, ann = (bills(settled)[name] for name in ("bob", "cy", "ann"))
+    (correction,) = bob.corrections
+    assert (correction.version, correction.quality) == (2, Quality.SUBSTITUTED)
+    # 270 Wh at 174,999 and 10,000 of fees; 30 Wh from the grid. His wallet pays 30,000 of it.
+    assert (correction.traded_ut, correction.grid_ut, correction.due_ut) == (49_950, 9_000, 19_950)
+    assert (bob.owed_ut, bob.alone_ut, bob.unread) == (58_950, 90_000, [])
+    assert bob.sums[Kind.BOUGHT].shortfall_wh == 30
+    # Ann had given the 270 Wh to the grid, at 50,000; she gets her share of the 30,000, 47,250 of 49,950.
+    (paid,) = ann.corrections
+    assert (paid.traded_ut, paid.grid_ut, paid.due_ut) == (-47_250, 13_500, -47_250 + 28_378)
+    assert cy.corrections == []
+    owed_ut = sum(bill.owed_ut - sum(bill.sums[kind].owed_ut for kind in GRID) for bill in (ann, bob, cy))
+    assert owed_ut == settled.record["fees_ut"]
 
 
 def test_a_bill_names_partners_and_what_they_did_not_deliver(settled: SettledPeriod) -> None:

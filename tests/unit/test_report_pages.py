@@ -7,7 +7,7 @@ from importlib.resources import files
 import pytest
 
 from page_check import Page
-from report_cases import NAMES, by_hand, edition
+from report_cases import NAMES, by_hand, corrected, edition
 from wattpool.report import formats
 from wattpool.report.reading import SettledPeriod
 from wattpool.report.rendering import render_bill, render_bill_csv, render_report
@@ -107,9 +107,25 @@ def test_a_bill_as_csv_adds_up_to_what_is_owed(settled: SettledPeriod) -> None:
         assert all(row["period_start_utc"] == "2017-03-20T00:00:00Z" for row in rows)
         assert all(row["start"] == "2017-03-20 01:00 +0100" for row in rows)
     assert render_bill_csv(about, about.bills()[1]).splitlines()[1:] == [
-        "2017-03-20T00:00:00Z,2017-03-20 01:00 +0100,grid_import,,,80,80,300000,24000,0",
-        "2017-03-20T00:00:00Z,2017-03-20 01:00 +0100,bought,ann,feeder,300,270,174999,47250,2700",
+        "2017-03-20T00:00:00Z,2017-03-20 01:00 +0100,grid_import,,,80,80,300000,24000,0,1",
+        "2017-03-20T00:00:00Z,2017-03-20 01:00 +0100,bought,ann,feeder,300,270,174999,47250,2700,1",
     ]
+
+
+def test_a_bill_shows_its_corrections() -> None:
+    about = edition(corrected())
+    bill = about.bills()[1]
+    text = " ".join(Page(render_bill(about, 1, bill)).text.split())
+    substituted = "2017-03-20 00:00 +0000 2 substituted by the network operator 0.049950 0.009000 0.019950"
+    assert substituted in text
+    assert "You owe 0.058950 tokens." in text
+    rows = list(csv.DictReader(io.StringIO(render_bill_csv(about, bill))))
+    assert [(row["kind"], row["energy_wh"], row["version"]) for row in rows] == [
+        ("bought", "0", "1"),
+        ("bought", "270", "2"),
+        ("grid_import", "30", "2"),
+    ]
+    assert sum(int(row["amount_ut"]) + int(row["fee_ut"]) for row in rows) == bill.owed_ut
 
 
 def test_names_are_shown_as_they_are_and_never_as_markup(settled: SettledPeriod) -> None:

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from community import FIRST, Community, Home, Meter, chunk, identity_of, opening, record, signed
+from community import FIRST, Community, Home, Meter, chunk, identity_of, opening, place, record, signed
 from wattpool_chaincode.authentication import PayloadRefusal
 from wattpool_chaincode.chaincode import CallRefusal
 from wattpool_chaincode.ledger.refusals import LedgerRefusal
@@ -360,8 +360,10 @@ def test_under_a_live_clock_records_come_after_delivery(time_utc: int, *, accept
 
 def test_a_meters_record_is_told_by_its_hash(community: Community) -> None:
     text = community.record("ann", export_wh=500)
-    community.report([text, "no record"])
-    assert community.ledger("reading", period=START, record=ocmf.read(text).hash) == {"record": text}
+    sent = ["no record", text]
+    community.report(sent)
+    found = community.ledger("reading", period=START, record=ocmf.read(text).hash)
+    assert found == {"place": place(sent, 1, period=FIRST), "record": text}
 
 
 READINGS_REFUSED: list[tuple[str, StrEnum]] = [

@@ -98,7 +98,7 @@ def test_a_period_is_sealed_when_it_is_final_and_the_one_before_is_sealed() -> N
 
 
 def test_the_transaction_that_sealed_a_period_is_told(community: Community) -> None:
-    sealed = community.ledger("sealed_by", period=FIRST.start_utc)
-    assert sealed["pages"] == 1
+    sealed = community.ledger("sealed_by", period=FIRST.start_utc, version=0)
+    assert (sealed["length_s"], sealed["pages"], sealed["version"]) == (900, 1, 1)
     assert sealed["transaction"]
-    assert community.refusal("ledger", "sealed_by", period=SECOND.start_utc) is LedgerRefusal.TOO_EARLY
+    assert community.refusal("ledger", "sealed_by", period=SECOND.start_utc, version=1) is LedgerRefusal.TOO_EARLY

@@ -7,7 +7,7 @@ from wattpool_chaincode.contract.connection import register_connection
 from wattpool_chaincode.contract.device import approve_device, register_device
 from wattpool_chaincode.contract.metering_point import register_metering_point
 from wattpool_chaincode.contract.move_in import approve_move_in, move_in
-from wattpool_chaincode.contract.orders import change_limits, change_tariff
+from wattpool_chaincode.contract.orders import change_limits, change_tariff, last_order
 from wattpool_chaincode.contract.party import party, register_party
 from wattpool_chaincode.contract.retirement import retire_device
 from wattpool_chaincode.contract.roster import publish_page, publish_roster, roster, roster_page
@@ -49,6 +49,7 @@ CONTRACT = Chaincode(
     },
     queries={
         "checkpoint": checkpoint,
+        "last_order": last_order,
         "meter": meter,
         "party": party,
         "roster": roster,

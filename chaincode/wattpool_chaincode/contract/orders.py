@@ -46,6 +46,16 @@ def change_tariff(context: Context, argument: dict[str, Any]) -> None:
     write_changed_party(context, party, replace(party, **payload.content))
 
 
+def last_order(context: Context, argument: dict[str, Any]) -> dict[str, int]:
+    """Return the `counter` of a party's last order, 0 if it never gave one.
+
+    Raises:
+        Refused: argument_malformed.
+    """
+    (party,) = fields.read(argument, party=fields.IDENTITY)
+    return {"counter": _last_counter(context, party)}
+
+
 def take_order(
     context: Context, argument: dict[str, Any], kind: str, content: Mapping[str, fields.Check]
 ) -> tuple[Payload, Party]:
@@ -61,14 +71,18 @@ def take_order(
     except Refused as refusal:
         raise Refused(PayloadRefusal.SIGNER_UNKNOWN, payload.signer) from refusal
     authentication.authenticate(signed, bytes.fromhex(party.public_key))
-    stored = context.get(_key(party.party))
-    authentication.require_counter(payload.counter, 0 if stored is None else int(codec.load(stored)))
+    authentication.require_counter(payload.counter, _last_counter(context, party.party))
     return payload, party
 
 
 def write_order(context: Context, payload: Payload) -> None:
     """Keep the counter of an order that is carried out."""
     context.put(_key(payload.signer), codec.encode(payload.counter))
+
+
+def _last_counter(context: Context, party: str) -> int:
+    stored = context.get(_key(party))
+    return 0 if stored is None else int(codec.load(stored))
 
 
 def _key(party: str) -> str:

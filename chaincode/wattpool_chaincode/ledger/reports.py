@@ -123,17 +123,19 @@ def report(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
     return chunks.take_in(context, RECORDS, start_utc=start_utc, chunk=chunk, evaluate=evaluate)
 
 
-def reading(context: Context, argument: dict[str, Any]) -> dict[str, str]:
-    """Return the meter record of a period that has the hash `record`, as its meter signed it.
+def reading(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
+    """Return the meter `record` of a period that has this hash, as its meter signed it, and where it was taken in.
+
+    The `place` is that of a late record in a correction: the period, the chunk, and the index in it.
 
     Raises:
         Refused: argument_malformed, record_unknown.
     """
     start_utc, digest = fields.read(argument, period=fields.COUNT, record=fields.DIGEST)
     for chunk in chunks.list_chunks(context, RECORDS, start_utc):
-        for item in chunks.read_items(context, RECORDS, start_utc, chunk):
+        for index, item in enumerate(chunks.read_items(context, RECORDS, start_utc, chunk)):
             if isinstance(item, str) and _hash_of(item) == digest:
-                return {"record": item}
+                return {"place": [start_utc, chunk, index], "record": item}
     raise Refused(LedgerRefusal.RECORD_UNKNOWN, f"{digest} in the period at {start_utc}")
 
 

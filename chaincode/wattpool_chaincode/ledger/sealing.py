@@ -16,7 +16,7 @@ from wattpool_chaincode.ledger.period import (
 )
 from wattpool_chaincode.ledger.refusals import LedgerRefusal
 from wattpool_chaincode.ledger.settling import read_result
-from wattpool_chaincode.ledger.versions import FIRST_VERSION, read_record, read_seal, version_key
+from wattpool_chaincode.ledger.versions import FIRST_VERSION, latest_version, read_record, read_seal, version_key
 from wattpool_chaincode.records import codec
 from wattpool_chaincode.records.ocmf import NO_HASH
 from wattpool_chaincode.records.payload import Payload, Signed, signer_id
@@ -82,17 +82,23 @@ def seal_correction(context: Context, argument: dict[str, Any]) -> dict[str, str
 
 
 def sealed_by(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
-    """Return the id of the transaction that sealed a period, and in how many `pages` its slots were settled.
+    """Return the id of the transaction that sealed a version of a period, the latest if `version` is 0.
+
+    Returns:
+        `transaction` and `version`; of the period `length_s`, and in how many `pages` its slots were settled.
 
     Raises:
         Refused: argument_malformed, period_unknown, too_early.
     """
-    (start_utc,) = fields.read(argument, period=fields.COUNT)
-    pages = len(read_period(context, start_utc).roster.pages)
+    start_utc, version = fields.read(argument, period=fields.COUNT, version=fields.COUNT)
+    state = read_period(context, start_utc)
+    about = {"length_s": state.period.length_s, "pages": len(state.roster.pages)}
+    version = version or latest_version(context, start_utc)
+    is_first = version == FIRST_VERSION
     # A seal is written once.
-    for written in context.history(key("seal", start_utc)):
-        return {"pages": pages, "transaction": written.transaction_id}
-    raise Refused(LedgerRefusal.TOO_EARLY, f"the period at {start_utc} is not sealed")
+    for written in context.history(key("seal", start_utc) if is_first else version_key("seal", start_utc, version)):
+        return {**about, "transaction": written.transaction_id, "version": version}
+    raise Refused(LedgerRefusal.TOO_EARLY, f"version {version} of the period at {start_utc} is not sealed")
 
 
 def seal_content(result: dict[str, Any], previous: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ A receipt (`wattpool.receipts.envelope` says how it is packed) is a JSON object:
 - `period`: the period record `result`, which names that root, and `seal`, the payload that the aggregator signed,
   which names the record's hash, the period and the community;
 - `evidence`: the transaction that sealed the period, with its endorsements: it read the period record as committed,
-  and its result is the content id of that payload;
+  and its result is the content id of that payload; of a corrected version, all of these are the version's own;
 - `record`: the meter's record (OCMF), or null.
 
 Every byte of it counts: whatever is changed, the receipt is refused.
@@ -24,8 +24,9 @@ from wattpool.receipts.reason import ReceiptReason, ReceiptRefused
 from wattpool.receipts.roots import PublishedRoots
 from wattpool_chaincode.ledger import LEDGER
 from wattpool_chaincode.ledger.period import key
+from wattpool_chaincode.ledger.versions import FIRST_VERSION, version_key
 from wattpool_chaincode.records import codec, merkle, ocmf
-from wattpool_chaincode.records.payload import Malformed, Payload
+from wattpool_chaincode.records.payload import Malformed, Payload, is_count
 
 MAX_BYTES = 16_000
 _FIELDS = {"evidence", "period", "place", "record", "statement"}
@@ -40,6 +41,7 @@ class Checked:
     Attributes:
         community: whose.
         period_start_utc: of which market period.
+        version: of it; what is above the first one corrects what came before.
         clock: `live`, or `simulated`: then no time in it means anything.
         endorsers: MSP ids of the organisations that vouch for it.
         statement: what the period did to the connection.
@@ -49,6 +51,7 @@ class Checked:
 
     community: str
     period_start_utc: int
+    version: int
     clock: str
     endorsers: frozenset[str]
     statement: dict[str, Any]
@@ -83,6 +86,7 @@ def check(data: bytes, roots: PublishedRoots) -> Checked:
     return Checked(
         community=seal.community,
         period_start_utc=seal.period_start_utc,
+        version=result.get("version", FIRST_VERSION),
         clock=result["clock"],
         endorsers=proven.endorsers,
         statement=statement,
@@ -96,11 +100,11 @@ def _decode(data: bytes) -> dict[str, Any]:
     match value:
         case {
             "evidence": dict(),
-            "period": {"result": {"clock": str(), "root": str(), "slots": int()}, "seal": str(), **rest},
+            "period": {"result": {"clock": str(), "root": str(), "slots": int()} as result, "seal": str(), **rest},
             "place": dict(),
             "record": None | str(),
             "statement": {"device_key": str(), "record": None | str()},
-        } if set(value) == _FIELDS and not rest:
+        } if set(value) == _FIELDS and not rest and is_count(result.get("version", FIRST_VERSION)):
             receipt: dict[str, Any] = value
             return receipt
         case _:
@@ -119,7 +123,9 @@ def _require_sealed(result: dict[str, Any], seal: Payload, seal_text: str, prove
     sealed = {"previous": seal.content.get("previous"), "seal": codec.content_id(seal_text.encode())}
     if proven.result != codec.encode(sealed):
         raise ReceiptRefused(ReceiptReason.NOT_SEALED, "the endorsed transaction made another seal")
-    if key("result", seal.period_start_utc) not in proven.reads:
+    start_utc, version = seal.period_start_utc, result.get("version", FIRST_VERSION)
+    read = key("result", start_utc) if version == FIRST_VERSION else version_key("result", start_utc, version)
+    if read not in proven.reads:
         raise ReceiptRefused(ReceiptReason.NOT_SEALED, "the endorsed transaction did not find the period record")
     if seal.content.get("result") != codec.content_id(codec.encode(result)):
         raise ReceiptRefused(ReceiptReason.NOT_SEALED, "the seal is that of another period record")

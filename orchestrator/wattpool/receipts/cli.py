@@ -40,15 +40,16 @@ def receipt_command(
     period: Annotated[str, typer.Option(help="Start of the market period in UTC, such as 2017-05-05T19:00:00Z.")],
     connection: Annotated[str, typer.Option(help="Pseudonym of the connection point, 40 hex digits.")],
     out: Annotated[Path | None, typer.Option(help="File to write; default: PERIOD-CONNECTION.receipt.")] = None,
+    version: Annotated[int, typer.Option(help="Of the period; default: the latest.", min=0)] = 0,
 ) -> None:
-    """Give a connection the receipt for one market period."""
+    """Give a connection the receipt for one market period, as it stands after all corrections or as one left it."""
     try:
         start_utc = parse_utc(period)
     except ValueError as error:
         raise BadInput("--period", None, str(error)) from error
     with _open(ledger) as (chain, find_evidence):
         try:
-            data = issue(chain, find_evidence, period_start_utc=start_utc, connection=connection)
+            data = issue(chain, find_evidence, period_start_utc=start_utc, connection=connection, version=version)
         except NoReceipt as error:
             raise BadInput("--connection", None, str(error)) from error
     out = out or Path(f"{start_utc}-{connection[:8]}.receipt")
@@ -68,7 +69,8 @@ def check_command(
         typer.echo(f"{receipt}: {refused}", err=True)
         raise typer.Exit(REFUSED_STATUS) from refused
     statement = checked.statement
-    typer.echo(f"{checked.community}, period from {format_utc(checked.period_start_utc)}, clock {checked.clock}")
+    start = format_utc(checked.period_start_utc)
+    typer.echo(f"{checked.community}, period from {start}, version {checked.version}, clock {checked.clock}")
     typer.echo(f"connection {statement['connection']}, reading {statement['quality']}")
     typer.echo(f"imported {statement['import_wh']} Wh, of which bought {statement['bought_wh']} Wh")
     typer.echo(f"exported {statement['export_wh']} Wh, of which sold {statement['sold_wh']} Wh")

@@ -7,25 +7,24 @@ import typer
 
 from wattpool.bad_input import BadInput
 from wattpool.client import Chain
-from wattpool.ledgers.embedded import EmbeddedLedger
+from wattpool.operating.arguments import Place
+from wattpool.operating.opening import open_place
 from wattpool.report.files import write_bills, write_report
 from wattpool.report.local_time import DEFAULT, zone_of
 from wattpool.report.reading import LedgerReader, SettledPeriod
 from wattpool.report.rendering import Edition
 from wattpool.simulation.profiles import parse_utc
-from wattpool_chaincode.chaincodes import CHAINCODES
 from wattpool_chaincode.contract import CHANNEL as CONTRACT_CHANNEL
 from wattpool_chaincode.ledger import CHANNEL as LEDGER_CHANNEL
 from wattpool_chaincode.records.period import format_utc
 
 _NAME_DIGITS = 8
 
-LedgerArgument = Annotated[Path, typer.Argument(help="Directory of a ledger.")]
 ZoneOption = Annotated[str, typer.Option(help="Time zone of all times, such as Europe/Berlin.")]
 
 
 def report_command(
-    ledger: LedgerArgument,
+    ledger: Place,
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("report.html"),
     period: Annotated[
         str | None, typer.Option(help="Start in UTC of the period whose negotiation is shown; default: a lively one.")
@@ -40,7 +39,7 @@ def report_command(
 
 
 def bill_command(
-    ledger: LedgerArgument,
+    ledger: Place,
     connection: Annotated[str, typer.Option(help="Pseudonym of the connection point, or how it begins.")],
     out: Annotated[Path, typer.Option(help="Directory for the bill as HTML and CSV.")] = Path(),
     zone: ZoneOption = DEFAULT,
@@ -56,16 +55,16 @@ def bill_command(
     typer.echo(f"bill in {out / edition.names[slot]}.html and .csv")
 
 
-def _read(ledger: Path, zone: str) -> Edition:
+def _read(ledger: str, zone: str) -> Edition:
     try:
         named = zone_of(zone)
     except ValueError as error:
         raise BadInput("--zone", None, str(error)) from error
-    with EmbeddedLedger.read(ledger, chaincodes=CHAINCODES) as opened:
+    with open_place(ledger, to_write=False) as opened:
         reader = LedgerReader(Chain(opened, CONTRACT_CHANNEL), Chain(opened, LEDGER_CHANNEL))
         community, periods = reader.community(), reader.settled_periods()
     if not periods:
-        raise BadInput(str(ledger), None, "has no settled period yet")
+        raise BadInput(ledger, None, "has no settled period yet")
     return Edition(
         community=community.name,
         periods=periods,

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, tzinfo
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from wattpool.report.local_time import day_of
-from wattpool.report.reading import FirmTrade, Negotiated, SettledPeriod, Terms, Trade
-from wattpool_chaincode.ledger.reports import Quality
+from wattpool.report.reading import FirmTrade, Negotiated, SettledPeriod, Terms, Trade, Version
+from wattpool_chaincode.ledger.reports import MEASURED, Quality
+from wattpool_chaincode.ledger.versions import FIRST_VERSION
 from wattpool_chaincode.market.levels import Level
 from wattpool_chaincode.records.period import Period
 from wattpool_chaincode.records.units import amount_ut
@@ -37,10 +39,11 @@ class Kind(StrEnum):
 
 PURCHASES = (Kind.BOUGHT, Kind.FIRM_BOUGHT)
 SALES = (Kind.SOLD, Kind.FIRM_SOLD)
+_SETTLED_ON = (*MEASURED, Quality.SUBSTITUTED)
 
 
 class Line(NamedTuple):
-    """One line of a bill.
+    """One line of a bill; of a version that corrects a period, what changes against the version before.
 
     Attributes:
         period: when it was.
@@ -52,6 +55,7 @@ class Line(NamedTuple):
         price_ut_per_kwh: of the energy alone; 0 for own use.
         amount_ut: what the member owes for the energy; negative if the member is paid.
         fee_ut: local network fee, which the buyer owes.
+        version: of the period.
     """
 
     period: Period
@@ -63,6 +67,7 @@ class Line(NamedTuple):
     price_ut_per_kwh: int
     amount_ut: int
     fee_ut: int
+    version: int = FIRST_VERSION
 
     @property
     def shortfall_wh(self) -> int:
@@ -104,6 +109,26 @@ class Sum:
         return self.amount_ut + self.fee_ut
 
 
+class Correction(NamedTuple):
+    """What a later version of a period changed for a member.
+
+    Attributes:
+        period: which one.
+        version: of it.
+        quality: of the reading that counts now.
+        traded_ut: what the member owes more for its trades, or less; it moves between wallets.
+        grid_ut: what it owes its supplier more, or less.
+        due_ut: what its account still owes of this version's payments, or is owed if negative.
+    """
+
+    period: Period
+    version: int
+    quality: Quality
+    traded_ut: int
+    grid_ut: int
+    due_ut: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Bill:
     """What a member owes for some periods.
@@ -115,6 +140,7 @@ class Bill:
         partners: sums of the trades, by kind of purchase and sale and the partner's slot, most energy first.
         alone_ut: what it would have owed without the market, at its tariff.
         unread: the periods without a reading to settle on, and why.
+        corrections: what was settled again, by time.
     """
 
     connection: str
@@ -123,6 +149,7 @@ class Bill:
     partners: Mapping[Kind, Sequence[tuple[int, Sum]]]
     alone_ut: int
     unread: Sequence[tuple[Period, Quality]]
+    corrections: Sequence[Correction]
 
     @property
     def owed_ut(self) -> int:
@@ -233,16 +260,20 @@ def bills(periods: Iterable[SettledPeriod], own_use: OwnUse) -> dict[int, Bill]:
     drafts: dict[int, _Draft] = {}
     for settled in periods:
         firm_bought_wh, firm_sold_wh = firm_wh(settled.firm)
-        for statement in settled.statements:
+        first = settled.versions[0]
+        for statement, last in zip(first.statements, settled.statements, strict=True):
             slot, terms = statement["slot"], settled.terms[statement["slot"]]
             draft = drafts.get(slot)
             if draft is None:
                 draft = drafts[slot] = _Draft(terms.connection)
             rest = rest_of(statement, firm_bought_wh[slot], firm_sold_wh[slot])
             draft.take(settled.period, terms, statement, own_use(terms.connection, settled.period), rest)
-        for trade in settled.trades:
+            draft.read(settled.period, Quality(last["quality"]))
+        for trade in first.trades:
             drafts[trade.buyer].add(_line_of(settled.period, Kind.BOUGHT, trade))
             drafts[trade.seller].add(_line_of(settled.period, Kind.SOLD, trade))
+        for number, (before, after) in enumerate(pairwise(settled.versions), start=FIRST_VERSION + 1):
+            _correct(drafts, settled, number, before, after)
         for firm in settled.firm:
             if firm.agreed_wh:
                 drafts[firm.buyer].add(_line_of(settled.period, Kind.FIRM_BOUGHT, firm))
@@ -252,6 +283,49 @@ def bills(periods: Iterable[SettledPeriod], own_use: OwnUse) -> dict[int, Bill]:
                 drafts[firm.buyer].add(_compensation(settled.period, firm.seller, firm.level, owed_ut))
                 drafts[firm.seller].add(_compensation(settled.period, firm.buyer, firm.level, -owed_ut))
     return {slot: drafts[slot].to_bill() for slot in sorted(drafts)}
+
+
+def _correct(
+    drafts: Mapping[int, "_Draft"], settled: SettledPeriod, number: int, before: Version, after: Version
+) -> None:
+    """Add what a version changed against the one before, line by line."""
+    period = settled.period
+    firm_bought_wh, firm_sold_wh = firm_wh(settled.firm)
+    traded_ut: Counter[int] = Counter()
+    grid_ut: Counter[int] = Counter()
+    for old, new in zip(before.trades, after.trades, strict=True):
+        if old == new:
+            continue
+        for slot, kind in ((new.buyer, Kind.BOUGHT), (new.seller, Kind.SOLD)):
+            line = _difference(_line_of(period, kind, old), _line_of(period, kind, new), number)
+            drafts[slot].add(line)
+            traded_ut[slot] += line.amount_ut + line.fee_ut
+    for earlier, later in zip(before.statements, after.statements, strict=True):
+        slot = later["slot"]
+        if earlier == later:
+            continue
+        bought_wh, sold_wh, terms = firm_bought_wh[slot], firm_sold_wh[slot], settled.terms[slot]
+        lines = zip(
+            _grid_lines(period, terms, rest_of(earlier, bought_wh, sold_wh)),
+            _grid_lines(period, terms, rest_of(later, bought_wh, sold_wh)),
+            strict=True,
+        )
+        for one, other in lines:
+            line = _difference(one, other, number)
+            if line.energy_wh:
+                drafts[slot].add(line)
+                grid_ut[slot] += line.amount_ut
+        drafts[slot].correct(
+            Correction(
+                period=period,
+                version=number,
+                quality=Quality(later["quality"]),
+                traded_ut=traded_ut[slot],
+                grid_ut=grid_ut[slot],
+                due_ut=settled.due_ut[number].get(terms.party, 0),
+            ),
+            alone_ut=_alone_ut(terms, later) - _alone_ut(terms, earlier),
+        )
 
 
 def no_own_use(connection: str, period: Period) -> int:  # noqa: ARG001 -- one way to be an `OwnUse`
@@ -341,7 +415,7 @@ def foresight(periods: Sequence[SettledPeriod]) -> dict[int, Foresight]:
     sums: dict[int, list[int]] = defaultdict(lambda: [0] * 6)
     for settled in periods:
         for one in settled.statements:
-            if one["quality"] != Quality.GOOD:
+            if one["quality"] not in MEASURED:
                 continue
             expected_wh = settled.expected_wh.get(one["slot"], 0)
             # An order is about what trades by hand leave.
@@ -427,24 +501,25 @@ class _Draft:
         self._partners: dict[Kind, dict[int, Sum]] = {kind: {} for kind in (*PURCHASES, *SALES)}
         self._alone_ut = 0
         self._unread: list[tuple[Period, Quality]] = []
+        self._corrections: list[Correction] = []
 
     def take(self, period: Period, terms: Terms, statement: Mapping[str, Any], own_use_wh: int, rest: Rest) -> None:
         """Take in a period's statement: own use and grid; the trades are added one by one."""
-        quality = Quality(statement["quality"])
-        if quality is not Quality.GOOD:
+        self._alone_ut += _alone_ut(terms, statement)
+        own_use = Line(period, Kind.OWN_USE, None, None, own_use_wh, own_use_wh, 0, 0, 0)
+        for line in (own_use, *_grid_lines(period, terms, rest)):
+            if line.energy_wh:
+                self.add(line)
+
+    def read(self, period: Period, quality: Quality) -> None:
+        """Note what a period's reading is worth after all corrections."""
+        if quality not in _SETTLED_ON:
             self._unread.append((period, quality))
-        import_wh, export_wh = statement["import_wh"], statement["export_wh"]
-        self._alone_ut += grid_bill_ut(terms, import_wh=import_wh, export_wh=export_wh)
-        from_grid_wh, to_grid_wh = rest
-        retail, feed_in = terms.retail_ut_per_kwh, terms.feed_in_ut_per_kwh
-        paid_ut, earned_ut = amount_ut(from_grid_wh, retail), amount_ut(to_grid_wh, feed_in)
-        for kind, energy_wh, price, owed_ut in (
-            (Kind.OWN_USE, own_use_wh, 0, 0),
-            (Kind.GRID_IMPORT, from_grid_wh, retail, paid_ut),
-            (Kind.GRID_EXPORT, to_grid_wh, feed_in, -earned_ut),
-        ):
-            if energy_wh:
-                self.add(Line(period, kind, None, None, energy_wh, energy_wh, price, owed_ut, 0))
+
+    def correct(self, correction: Correction, *, alone_ut: int) -> None:
+        """Note a correction whose lines were added, and how it changes the bill without the market."""
+        self._corrections.append(correction)
+        self._alone_ut += alone_ut
 
     def add(self, line: Line) -> None:
         self._lines.append(line)
@@ -464,7 +539,34 @@ class _Draft:
             partners=partners,
             alone_ut=self._alone_ut,
             unread=self._unread,
+            corrections=self._corrections,
         )
+
+
+def _alone_ut(terms: Terms, statement: Mapping[str, Any]) -> int:
+    return grid_bill_ut(terms, import_wh=statement["import_wh"], export_wh=statement["export_wh"])
+
+
+def _grid_lines(period: Period, terms: Terms, rest: Rest) -> tuple[Line, Line]:
+    """Return what came from the grid and what went there, be it nothing."""
+    retail, feed_in = terms.retail_ut_per_kwh, terms.feed_in_ut_per_kwh
+    from_wh, to_wh = rest
+    paid_ut, earned_ut = amount_ut(from_wh, retail), amount_ut(to_wh, feed_in)
+    return (
+        Line(period, Kind.GRID_IMPORT, None, None, from_wh, from_wh, retail, paid_ut, 0),
+        Line(period, Kind.GRID_EXPORT, None, None, to_wh, to_wh, feed_in, -earned_ut, 0),
+    )
+
+
+def _difference(before: Line, after: Line, version: int) -> Line:
+    """Return what a version changes of a line."""
+    return after._replace(
+        agreed_wh=after.agreed_wh - before.agreed_wh,
+        energy_wh=after.energy_wh - before.energy_wh,
+        amount_ut=after.amount_ut - before.amount_ut,
+        fee_ut=after.fee_ut - before.fee_ut,
+        version=version,
+    )
 
 
 def _compensation(period: Period, partner: int, level: Level, owed_ut: int) -> Line:

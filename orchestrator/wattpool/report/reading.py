@@ -1,12 +1,13 @@
 """Reading settled periods from a ledger, by its queries alone."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from wattpool_chaincode.ledger.delivery import FirmRow
 from wattpool_chaincode.ledger.firm import Outcome as FirmOutcome
 from wattpool_chaincode.ledger.period import Phase
+from wattpool_chaincode.ledger.versions import FIRST_VERSION
 from wattpool_chaincode.market.levels import Level
 from wattpool_chaincode.market.order import Outcome
 from wattpool_chaincode.organisations import AGGREGATOR
@@ -70,16 +71,24 @@ class FirmTrade(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """What a member pays and gets without the market."""
+    """Whose account a connection is, and what it pays and gets without the market."""
 
     connection: str
     retail_ut_per_kwh: int
     feed_in_ut_per_kwh: int
+    party: str
+
+
+class Version(NamedTuple):
+    """What a version of a period says of all slots."""
+
+    trades: Sequence[Trade]
+    statements: Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SettledPeriod:
-    """What the ledger knows of a period that is final.
+    """What the ledger knows of a period that is final, as the latest correction has it.
 
     Attributes:
         period: which one.
@@ -92,6 +101,8 @@ class SettledPeriod:
         statements: of every slot: what it imported, exported, traded and paid.
         record: the period record, totals over all slots.
         aborted: why the market was given up, None if it was not.
+        corrected: the versions before the latest, oldest first.
+        due_ut: what a version's payments leave due, by version and party; negative for who is to get it.
     """
 
     period: Period
@@ -103,6 +114,13 @@ class SettledPeriod:
     statements: Sequence[Mapping[str, Any]]
     record: Mapping[str, Any]
     aborted: str | None
+    corrected: Sequence[Version] = ()
+    due_ut: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+
+    @property
+    def versions(self) -> list[Version]:
+        """All versions, oldest first."""
+        return [*self.corrected, Version(self.trades, self.statements)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,26 +222,43 @@ class LedgerReader:
             for page in range(state["deal"]["pages"])
             for row in self._evaluate("cleared_page", period, page=page)
         ]
-        settled = [self._evaluate("settled_page", period, page=page) for page in range(roster.pages)]
-        statements = [self._evaluate("statements", period, page=page) for page in range(roster.pages)]
+        latest = self._evaluate("correction", period, version=0)
+        numbers = range(FIRST_VERSION, latest["version"] + 1)
+        settled = [self._pages("corrected_page", period, roster, number) for number in numbers]
+        *corrected, last = (
+            Version(
+                [Trade(Level(level), *rest) for page in pages for level, *rest in page["trades"]],
+                [one for page in self._pages("corrected_statements", period, roster, number) for one in page],
+            )
+            for number, pages in zip(numbers, settled, strict=True)
+        )
         return SettledPeriod(
             period=period,
             terms=roster.terms,
             expected_wh={slot: balance_wh for slot, _, balance_wh, _ in book["orders"]},
             negotiated=negotiated,
-            trades=[Trade(Level(level), *numbers) for page in settled for level, *numbers in page["trades"]],
-            firm=self._firm.trades(settled),
-            statements=[statement for page in statements for statement in page],
-            record=state["result"],
+            trades=last.trades,
+            firm=self._firm.trades(settled[0]),
+            statements=last.statements,
+            record=latest["result"],
             aborted=state["deal"].get("aborted"),
+            corrected=corrected,
+            due_ut={number: self._due_ut(period, number) for number in numbers[1:]},
         )
+
+    def _pages(self, query: str, period: Period, roster: "_Roster", version: int) -> list[Any]:
+        return [self._evaluate(query, period, page=page, version=version) for page in range(roster.pages)]
+
+    def _due_ut(self, period: Period, number: int) -> dict[str, int]:
+        due = self._evaluate("correction", period, version=number)["due"]
+        return {party: -amount_ut for party, amount_ut in due}
 
     def _roster(self, version: int) -> "_Roster":
         """Return a version of the roster, which never changes; most periods trade by the same."""
         if version not in self._rosters:
             pages = self._contract.evaluate("roster", by=AGGREGATOR, version=version)["pages"]
             entries = [
-                Terms(entry["connection"], entry["retail_ut_per_kwh"], entry["feed_in_ut_per_kwh"])
+                Terms(entry["connection"], entry["retail_ut_per_kwh"], entry["feed_in_ut_per_kwh"], entry["party"])
                 for page in pages
                 for entry in self._contract.evaluate("roster_page", by=AGGREGATOR, page=page)
             ]

@@ -34,6 +34,7 @@ CSV_COLUMNS = (
     "price_ut_per_kwh",
     "amount_ut",
     "fee_ut",
+    "version",
 )
 
 
@@ -143,6 +144,7 @@ def render_bill(edition: Edition, slot: int, bill: Bill) -> str:
         period, quality = bill.unread[0]
         start = stamp(period.start_utc, edition.zone)
         unread = {"count": len(bill.unread), "start": start, "quality": quality}
+    corrections = [{"start": stamp(one.period.start_utc, edition.zone), "one": one} for one in bill.corrections]
     name = edition.names[slot]
     return (
         _environment()
@@ -156,6 +158,7 @@ def render_bill(edition: Edition, slot: int, bill: Bill) -> str:
             sums=bill.sums,
             partners=partners,
             unread=unread,
+            corrections=corrections,
             days=days,
             csv_name=f"{name}.csv",
         )
@@ -225,7 +228,7 @@ def _charts(edition: Edition, periods: Sequence[SettledPeriod], rows: Sequence[R
         Series("price_range", [one and one.low for one in prices]),
         Series("price_range", [one and one.high for one in prices]),
     )
-    tariffs = {terms[1:] for one in periods for terms in one.terms}
+    tariffs = {(terms.retail_ut_per_kwh, terms.feed_in_ut_per_kwh) for one in periods for terms in one.terms}
     retail = max(retail for retail, _ in tariffs)
     return {
         "energy_chart": charts.stacked(up, [flows["sold"], flows["grid_export"]], marks=marks),

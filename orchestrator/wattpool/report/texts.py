@@ -166,6 +166,19 @@ TEXTS = MappingProxyType(
             "something is compensated."
         ),
         "unread": "{count} periods had no reading; your supplier settles them. The first: {start} ({quality}).",
+        "bill_corrections": "Corrections",
+        "bill_corrections_text": (
+            "What meters had left open was filled in later, and settled again. The difference of trades moves between "
+            "wallets; what an account does not cover stays due. All of it is in the amounts above."
+        ),
+        "correction_version": "version",
+        "correction_quality": "reading",
+        "correction_traded": "trades, tokens",
+        "correction_grid": "grid, tokens",
+        "correction_due": "still due, tokens",
+        "quality_good": "as the meter measured",
+        "quality_late": "measured, came late",
+        "quality_substituted": "substituted by the network operator",
         "quality_span": "reading over several periods",
         "quality_unsure": "clock or reading in doubt",
         "quality_suspect": "reading cannot be true",

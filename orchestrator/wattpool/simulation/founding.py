@@ -6,6 +6,7 @@ from dataclasses import asdict
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from wattpool.client import Chain, Step
+from wattpool.roster import release
 from wattpool.simulation.community import CommunityPlan
 from wattpool.simulation.homes import Home
 from wattpool_chaincode.contract.metering_point import Kind
@@ -24,10 +25,7 @@ def found(contract: Chain, ledger: Chain, rules: Rules, plan: CommunityPlan, hom
     _admit(contract, rules.community, homes)
     pages = [Step(function="publish_page", argument={"page": page}) for page in range(page_count(len(homes)))]
     published = contract.submit_together(pages, by=AGGREGATOR)
-    copies = [Step(function="adopt_page", argument=page) for page in published]
-    ledger.submit_together(copies, by=AGGREGATOR)
-    version = contract.submit("publish_roster", by=AGGREGATOR)["version"]
-    ledger.submit("adopt_roster", by=AGGREGATOR, version=version)
+    release(contract, ledger, published, by=AGGREGATOR)
 
 
 def _admit(contract: Chain, community: str, homes: Sequence[Home]) -> None:

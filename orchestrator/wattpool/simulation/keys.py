@@ -4,10 +4,13 @@ Never for a real community: there a key is made in the device and never leaves i
 """
 
 import hmac
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from wattpool_chaincode.ledger.chunks import SALT_BYTES
 from wattpool_chaincode.records.signing import ORDER
@@ -35,3 +38,12 @@ class Secrets:
 
     def _derive(self, label: str) -> bytes:
         return hmac.digest(f"{self.community}/{self.seed}".encode(), label.encode(), sha256)
+
+
+def write_keys(secrets: Secrets, homes: Iterable[str], directory: Path) -> None:
+    """Write the keys of owners, meters and organisations as PEM, so that commands can act for a simulated community."""
+    names = [f"{kind}/{home}" for home in homes for kind in ("owner", "device")]
+    for name in ("aggregator/seal", "dso/correction", *names):
+        file = directory / f"{name}.pem"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(secrets.key(name).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))

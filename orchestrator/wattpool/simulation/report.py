@@ -74,7 +74,7 @@ class HouseholdFigures:
         self.fees_ut += fees_ut
         self.earned_ut += earned_ut
         self.compensation_ut += compensation_ut
-        terms = Terms(home.connection, home.tariff.retail_ut_per_kwh, home.tariff.feed_in_ut_per_kwh)
+        terms = Terms(home.connection, home.tariff.retail_ut_per_kwh, home.tariff.feed_in_ut_per_kwh, home.party)
         without = grid_bill_ut(terms, import_wh=statement["import_wh"], export_wh=statement["export_wh"])
         local = paid_ut + fees_ut - earned_ut + compensation_ut
         self.saving_ut += without - local - grid_bill_ut(terms, **rest._asdict())
@@ -144,14 +144,18 @@ def _read_periods(simulation: Simulation) -> tuple[dict[str, HouseholdFigures], 
     period = simulation.scenario.first
     while period <= simulation.scenario.last:
         state = simulation.ledger.evaluate("period", by=AGGREGATOR, period=period.start_utc)
+        latest = simulation.ledger.evaluate("correction", by=AGGREGATOR, period=period.start_utc, version=0)
+        version, result = latest["version"], latest["result"]
         totals["periods"] += 1
         totals["agreed_wh"] += state["deal"]["agreed_wh"]
         for name in ("traded_wh", "trades", "declined", "fees_ut"):
-            totals[name] += state["result"][name]
-        statements = [one for page in range(pages) for one in _read(simulation, "statements", period, page)]
+            totals[name] += result[name]
+        statements = [
+            one for page in range(pages) for one in _read(simulation, "corrected_statements", period, version, page)
+        ]
         firm: list[FirmTrade] = []
-        if state["result"]["firm"]:
-            firm = reader.trades(_read(simulation, "settled_page", period, page) for page in range(pages))
+        if result["firm"]:
+            firm = reader.trades(_read(simulation, "corrected_page", period, version, page) for page in range(pages))
         totals["traded_wh"] += sum(one.energy_wh for one in firm)
         totals["fees_ut"] += sum(one.fee_ut for one in firm)
         for statement in statements:
@@ -161,8 +165,8 @@ def _read_periods(simulation: Simulation) -> tuple[dict[str, HouseholdFigures], 
     return households, totals
 
 
-def _read(simulation: Simulation, query: str, period: Period, page: int) -> Any:
-    return simulation.ledger.evaluate(query, by=AGGREGATOR, period=period.start_utc, page=page)
+def _read(simulation: Simulation, query: str, period: Period, version: int, page: int) -> Any:
+    return simulation.ledger.evaluate(query, by=AGGREGATOR, period=period.start_utc, version=version, page=page)
 
 
 def _sum(households: list[HouseholdFigures]) -> HouseholdFigures:

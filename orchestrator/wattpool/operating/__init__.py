@@ -1,0 +1,1 @@
+"""What an operator and a member do by command, day to day."""
