@@ -91,6 +91,7 @@ class SettledPeriod:
         firm: trades by hand, before the pool.
         statements: of every slot: what it imported, exported, traded and paid.
         record: the period record, totals over all slots.
+        agreed_wh: by all trades in force, before they were delivered.
         aborted: why the market was given up, None if it was not.
     """
 
@@ -102,6 +103,7 @@ class SettledPeriod:
     firm: Sequence[FirmTrade]
     statements: Sequence[Mapping[str, Any]]
     record: Mapping[str, Any]
+    agreed_wh: int
     aborted: str | None
 
 
@@ -215,6 +217,7 @@ class LedgerReader:
             firm=self._firm.trades(settled),
             statements=[statement for page in statements for statement in page],
             record=state["result"],
+            agreed_wh=state["deal"]["agreed_wh"],
             aborted=state["deal"].get("aborted"),
         )
 
