@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape
 
 from bench_suite.results import Curve, Panel
 
-WIDTH, HEIGHT = 400, 320
+WIDTH, HEIGHT = 400, 350
 LEFT, RIGHT, TOP, BOTTOM = 64, 384, 48, 250
 COLOURS = ("#1b6ca8", "#d1495b", "#3c8d5a", "#7d5ba6")
 _STYLE = "text{font:12px sans-serif;fill:#333}.axis{stroke:#ddd}.curve{fill:none;stroke-width:2}"
@@ -52,11 +52,11 @@ def _panel(panel: Panel) -> str:
 
 def _curve(curve: Curve, colour: str, number: int, across: "_Axis", up: "_Axis") -> str:
     places = [f"{across.place(count)} {up.place(cost_us)}" for count, cost_us in curve.points]
-    x = LEFT + number * (RIGHT - LEFT) // 3
+    y = BOTTOM + 52 + 16 * number
     return (
         f'<path class="curve" stroke="{colour}" d="M{"L".join(places)}"/>'
-        f'<path class="curve" stroke="{colour}" d="M{x} {BOTTOM + 52}h14"/>'
-        f'<text x="{x + 18}" y="{BOTTOM + 56}">{escape(curve.name)}</text>'
+        f'<path class="curve" stroke="{colour}" d="M{LEFT} {y}h14"/>'
+        f'<text x="{LEFT + 18}" y="{y + 4}">{escape(curve.name)}</text>'
     )
 
 
