@@ -22,6 +22,7 @@ from wattpool.operating import checkpoints, corrections, devices, members, offer
 from wattpool.receipts.cli import check_command, receipt_command, roots_command
 from wattpool.report.cli import bill_command, report_command
 from wattpool.report.files import write_bills, write_report
+from wattpool.report.formats import kwh, rounded
 from wattpool.simulation.clock import SimulatedClock
 from wattpool.simulation.community import plan_for
 from wattpool.simulation.engine import Simulation, clock_for, open_ledger
@@ -35,14 +36,13 @@ from wattpool.simulation.profiles import (
     select,
     to_periods,
 )
-from wattpool.simulation.report import edition_of, summarise
+from wattpool.simulation.report import edition_of, settled_periods, summarise
 from wattpool.simulation.scenario import Scenario
 from wattpool.verify import Report
 from wattpool.verify import verify as verify_ledger
 from wattpool.verify.export import write_export
 from wattpool_chaincode.chaincodes import CHAINCODES
 from wattpool_chaincode.records.period import DEFAULT_LENGTH_S, format_utc
-from wattpool_chaincode.records.units import UT_PER_TOKEN, WH_PER_KWH
 
 BAD_INPUT_STATUS = 2
 VIOLATION_STATUS = 1
@@ -93,9 +93,10 @@ def simulate(  # noqa: PLR0913, PLR0917 -- the options of one command
     with _open(ledger or str(out / "ledger"), scenario, clock) as opened:
         simulation = Simulation(scenario, opened, clock)
         _run(simulation)
-        summary = summarise(simulation)
+        periods = settled_periods(simulation)
+        summary = summarise(simulation, periods)
         summary["ledger"] = {channel: asdict(opened.tip(channel)) for channel in CHAINCODES}
-        edition = edition_of(simulation)
+        edition = edition_of(simulation, periods)
     summary["wall_s"] = round(time.monotonic() - started)
     if keys is not None:
         write_keys(scenario.secrets, plan.homes, keys)
@@ -298,15 +299,15 @@ def _print_summary(scenario: Scenario, summary: dict[str, Any], out: Path) -> No
     table = Table(title=f"{scenario.community}: {scenario.first} to {format_utc(scenario.last.end_utc)}")
     table.add_column("home")
     columns: list[tuple[str, Callable[[dict[str, int]], str]]] = [
-        ("used kWh", lambda row: _kwh(row["consumed_wh"])),
-        ("generated kWh", lambda row: _kwh(row["generated_wh"])),
-        ("own use kWh", lambda row: _kwh(row["own_use_wh"])),
-        ("sold kWh", lambda row: _kwh(row["sold_wh"])),
-        ("bought kWh", lambda row: _kwh(row["bought_wh"])),
-        ("to grid kWh", lambda row: _kwh(row["grid_export_wh"])),
-        ("from grid kWh", lambda row: _kwh(row["grid_import_wh"])),
-        ("tokens", lambda row: _tokens(row["balance_ut"])),
-        ("saving", lambda row: _tokens(row["saving_ut"])),
+        ("used kWh", lambda row: kwh(row["consumed_wh"])),
+        ("generated kWh", lambda row: kwh(row["generated_wh"])),
+        ("own use kWh", lambda row: kwh(row["own_use_wh"])),
+        ("sold kWh", lambda row: kwh(row["sold_wh"])),
+        ("bought kWh", lambda row: kwh(row["bought_wh"])),
+        ("to grid kWh", lambda row: kwh(row["grid_export_wh"])),
+        ("from grid kWh", lambda row: kwh(row["grid_import_wh"])),
+        ("tokens", lambda row: rounded(row["balance_ut"])),
+        ("saving", lambda row: rounded(row["saving_ut"])),
     ]
     for name, _ in columns:
         table.add_column(name, justify="right")
@@ -329,21 +330,11 @@ def _closing_lines(scenario: Scenario, summary: dict[str, Any], out: Path) -> It
             f"market periods of {profiles.interval_s} s"
         )
     yield (
-        f"{_kwh(summary['traded_wh'])} kWh traded of {_kwh(summary['agreed_wh'])} kWh agreed, in {summary['trades']} "
-        f"trades over {summary['periods']} periods; {_tokens(summary['saving_ut'])} tokens saved, "
-        f"{_tokens(summary['fees_ut'])} tokens of network fees"
+        f"{kwh(summary['traded_wh'])} kWh traded of {kwh(summary['agreed_wh'])} kWh agreed, in {summary['trades']} "
+        f"trades over {summary['periods']} periods; {rounded(summary['saving_ut'])} tokens saved, "
+        f"{rounded(summary['fees_ut'])} tokens of network fees"
     )
     yield f"{summary['wall_s']} s; figures in {out / 'summary.json'} and {out / 'report.html'}"
     yield f"bills in {out / 'bills'}"
     tips = (f"--tip {channel}={one['blocks']}:{one['tip_hash']}" for channel, one in summary["ledger"].items())
     yield f"whoever keeps this notices if blocks are taken away: wattpool verify {' '.join(tips)}"
-
-
-def _kwh(energy_wh: int) -> str:
-    return f"{energy_wh // WH_PER_KWH}.{energy_wh % WH_PER_KWH // 100}"
-
-
-def _tokens(amount_ut: int) -> str:
-    sign = "-" if amount_ut < 0 else ""
-    whole, rest = divmod(abs(amount_ut), UT_PER_TOKEN)
-    return f"{sign}{whole}.{rest // 10_000:02}"

@@ -15,7 +15,7 @@ from wattpool.report.rendering import Edition, render_bill, render_report
 from wattpool.simulation.engine import Simulation, clock_for, open_ledger
 from wattpool.simulation.homes import Home
 from wattpool.simulation.profiles import BUNDLED_DAY_START_UTC
-from wattpool.simulation.report import edition_of, summarise
+from wattpool.simulation.report import edition_of, settled_periods, summarise
 from wattpool.verify import verify
 from wattpool_chaincode.organisations import AGGREGATOR, MEMBERS
 from wattpool_chaincode.records.period import Period
@@ -43,6 +43,8 @@ class Told:
     wallets_ut: tuple[int, int]
     summary: dict[str, Any]
     edition: Edition
+    later_ut: int
+    later_summary: dict[str, Any]
 
 
 class Desk:
@@ -111,6 +113,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
         for _ in run:
             pass
         slots = simulation.slots()
+        summary, edition = summarise(simulation), edition_of(simulation, settled_periods(simulation))
+        later = offer_for_later(simulation, selling)
         statements = [chain.evaluate("statements", by=AGGREGATOR, period=one.start_utc, page=0) for one in window]
         return Told(
             directory=directory,
@@ -124,11 +128,13 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
             proof=chain.evaluate("proof_of_delivery", by=MEMBERS, offer=offer),
             statements={home.name: [page[slots[home.connection]] for page in statements] for home in (seller, buyer)},
             wallets_ut=(
-                selling.wallet["balance_ut"] - before_ut[0],
+                selling.wallet["balance_ut"] + later["held_ut"] - before_ut[0],
                 buying.wallet["balance_ut"] - before_ut[1],
             ),
-            summary=summarise(simulation),
-            edition=edition_of(simulation),
+            summary=summary,
+            edition=edition,
+            later_ut=later["held_ut"],
+            later_summary=summarise(simulation),
         )
 
 
@@ -164,6 +170,16 @@ def trade(simulation: Simulation, selling: Desk, buying: Desk, window: tuple[Per
     return str(listed["offer"]), unwanted
 
 
+def offer_for_later(simulation: Simulation, selling: Desk) -> dict[str, Any]:
+    """Leave an offer on the list for a period after the run."""
+    last = simulation.scenario.last
+    slot = simulation.slots()[selling.home.connection]
+    terms = Terms(slot=slot, energy_wh=100, price_ut_per_kwh=PRICE, first=last.next, last=last.next)
+    order = selling.owner.offer(terms, offered=last, counter=selling.next_counter())
+    simulation.ledger.submit("add_offer", by=MEMBERS, order=order.to_json())
+    return dict(simulation.ledger.evaluate("offer", by=MEMBERS, offer=offer_id(order)))
+
+
 def test_what_was_promised_is_delivered_and_paid_to_the_micro_token(told: Told) -> None:
     energy_wh = told.offer["energy_wh"]
     assert energy_wh > 0
@@ -192,6 +208,12 @@ def test_the_cycle_confirms_pays_and_expires_what_is_due(told: Told) -> None:
     # Both give their deposits back to one wallet.
     assert [(one["phase"], one["held_ut"]) for one in told.unwanted] == [("expired", 0)] * 2
     assert told.due == {"confirm_l2p": [], "confirm_p2l": [], "expire_offer": []}
+
+
+def test_an_offer_that_is_still_open_holds_tokens_that_count(told: Told) -> None:
+    assert told.later_ut > 0
+    assert (told.summary["escrow_ut"], told.later_summary["escrow_ut"]) == (0, told.later_ut)
+    assert told.later_summary["balances_ut"] == told.summary["balances_ut"] - told.later_ut
 
 
 def test_the_bills_of_all_come_to_the_records_and_the_summary(told: Told) -> None:

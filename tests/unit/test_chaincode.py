@@ -118,6 +118,7 @@ def test_no_query_can_write(chaincode: Chaincode) -> None:
         "rules": {"version": 1},
         "list_offers": {"bookmark": ""},
         "offers_due": {},
+        "offers_held": {"bookmark": ""},
         "offer": {"offer": offer},
         "period": {"period": FIRST.start_utc},
         "proof_of_delivery": {"offer": offer},

@@ -111,6 +111,23 @@ def test_the_list_ends_with_what_can_still_be_picked_and_comes_in_pages(
     assert [one["offer"] for one in community.ledger("list_offers", bookmark="")["offers"]] == [late]
 
 
+def test_offers_tell_in_pages_what_they_hold(community: Community, monkeypatch: pytest.MonkeyPatch) -> None:
+    offered, confirmed, cancelled = (community.add_offer("ann", energy_wh=energy_wh) for energy_wh in (100, 200, 300))
+    community.pick_offer("bob", confirmed)
+    community.ledger("cancel_offer", order=community.order("ann's owner", "cancel", offer=cancelled))
+    monkeypatch.setattr(offers, "LIST_SIZE", 1)
+    pages, bookmark = [], ""
+    for _ in range(3):
+        page = community.ledger("offers_held", bookmark=bookmark)
+        pages.append(page["held_ut"])
+        bookmark = page["bookmark"]
+    assert bookmark == ""
+    # Half the price is put aside; the buyer adds price and fee, 150,000 and 10,000 for a kilowatt-hour.
+    assert sorted(pages) == [0, 7_500, 15_000 + 32_000]
+    held_ut = [community.ledger("offer", offer=one)["held_ut"] for one in (offered, confirmed, cancelled)]
+    assert held_ut == [7_500, 47_000, 0]
+
+
 @pytest.mark.parametrize(("buyer", "escrow_ut", "level"), [("bob", NEAR_UT, "feeder"), ("cy", FAR_UT, "community")])
 def test_a_pick_locks_price_and_network_fee(community: Community, buyer: str, escrow_ut: int, level: str) -> None:
     offer = community.add_offer("ann")
@@ -510,6 +527,7 @@ REFUSED: list[tuple[str, str, Any, StrEnum]] = [
     ("offered", "expire_offer", {"offer": "0" * 64}, LedgerRefusal.OFFER_UNKNOWN),
     ("offered", "offer", {"offer": "0" * 64}, LedgerRefusal.OFFER_UNKNOWN),
     ("offered", "list_offers", {"bookmark": "wallet/"}, CallRefusal.ARGUMENT_MALFORMED),
+    ("offered", "offers_held", {"bookmark": "offer-open/"}, CallRefusal.ARGUMENT_MALFORMED),
     ("offered", "to_begin", {"slot": 0}, CallRefusal.ARGUMENT_MALFORMED),
     ("offered", "confirm_p2l", None, LedgerRefusal.OFFER_NOT_PICKED),
     ("offered", "confirm_l2p", None, LedgerRefusal.OFFER_NOT_PICKED),

@@ -47,6 +47,7 @@ BEGIN_EVENT = "begin"
 MAX_WINDOW_PERIODS = 96
 MAX_AHEAD_S = 7 * DAY_S
 LIST_SIZE = 100
+_OFFER, _OFFER_END = "offer/", "offer0"
 _OPEN, _OPEN_END = "offer-open/", "offer-open0"
 _PICKED, _PICKED_END = "offer-picked/", "offer-picked0"
 _PROVED, _PROVED_END = "offer-proved/", "offer-proved0"
@@ -63,6 +64,10 @@ OFFER = {
 BOOKMARK = fields.Check(
     "an empty text or a bookmark that a list ended with",
     lambda value: isinstance(value, str) and (not value or _OPEN <= value < _OPEN_END),
+)
+HELD_BOOKMARK = fields.Check(
+    "an empty text or a bookmark that a page of offers ended with",
+    lambda value: isinstance(value, str) and (not value or _OFFER <= value < _OFFER_END),
 )
 PICK = {"offer": fields.DIGEST, "slot": fields.COUNT}
 CANCEL = {"offer": fields.DIGEST}
@@ -418,6 +423,17 @@ def offers_due(context: Context, argument: dict[str, Any]) -> dict[str, list[str
     }
 
 
+def offers_held(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
+    """Return how many tokens lie in one page of all offers ever made; `bookmark` "" begins.
+
+    Raises:
+        Refused: argument_malformed.
+    """
+    (bookmark,) = fields.read(argument, bookmark=HELD_BOOKMARK)
+    page = context.range_page(_OFFER, _OFFER_END, page_size=LIST_SIZE, bookmark=bookmark)
+    return {"bookmark": page.bookmark, "held_ut": sum(codec.load(value)["held_ut"] for _, value in page.items)}
+
+
 def to_begin(context: Context, argument: dict[str, Any]) -> list[dict[str, Any]]:
     """Return what a connection's meter has to deliver in a period for firm trades, or to take.
 
@@ -580,7 +596,7 @@ def _put(context: Context, offer_id: str, value: Offer) -> None:
 
 
 def _key(offer_id: str) -> str:
-    return f"offer/{offer_id}"
+    return f"{_OFFER}{offer_id}"
 
 
 def _open_key(offer: Offer, offer_id: str) -> str:

@@ -16,11 +16,11 @@ from wattpool.receipts.embedded import evidence_on, published_roots
 from wattpool.receipts.issue import FindEvidence, NoReceipt, issue
 from wattpool.receipts.reason import ReceiptReason, ReceiptRefused
 from wattpool.receipts.roots import PublishedRoots, read_roots
+from wattpool.report.formats import tokens
 from wattpool.simulation.profiles import parse_utc
 from wattpool_chaincode.chaincodes import CHAINCODES
 from wattpool_chaincode.ledger import CHANNEL
 from wattpool_chaincode.records.period import format_utc
-from wattpool_chaincode.records.units import UT_PER_TOKEN
 
 REFUSED_STATUS = 1
 LedgerArgument = Annotated[str, typer.Argument(help="Directory of a ledger, or fabric:CONNECTION.yaml.")]
@@ -75,8 +75,8 @@ def check_command(
     typer.echo(f"imported {statement['import_wh']} Wh, of which bought {statement['bought_wh']} Wh")
     typer.echo(f"exported {statement['export_wh']} Wh, of which sold {statement['sold_wh']} Wh")
     typer.echo(
-        f"paid {_tokens(statement['paid_ut'])} tokens and {_tokens(statement['fees_ut'])} of fees, "
-        f"earned {_tokens(statement['earned_ut'])}"
+        f"paid {tokens(statement['paid_ut'])} tokens and {tokens(statement['fees_ut'])} of fees, "
+        f"earned {tokens(statement['earned_ut'])}"
     )
     typer.echo(f"endorsed by {', '.join(sorted(checked.endorsers))}")
     typer.echo("the meter's own record is in it and holds" if checked.has_record else "without the meter's own record")
@@ -117,8 +117,3 @@ def _read(file: Path) -> bytes:
     if len(data) > MAX_BYTES:
         raise ReceiptRefused(ReceiptReason.MALFORMED, f"more than {MAX_BYTES} bytes")
     return data
-
-
-def _tokens(amount_ut: int) -> str:
-    whole, rest = divmod(amount_ut, UT_PER_TOKEN)
-    return f"{whole}.{rest:06}"

@@ -100,6 +100,7 @@ class SettledPeriod:
         firm: trades by hand, before the pool.
         statements: of every slot: what it imported, exported, traded and paid.
         record: the period record, totals over all slots.
+        agreed_wh: by all trades in force, before they were delivered.
         aborted: why the market was given up, None if it was not.
         corrected: the versions before the latest, oldest first.
         due_ut: what a version's payments leave due, by version and party; negative for who is to get it.
@@ -113,6 +114,7 @@ class SettledPeriod:
     firm: Sequence[FirmTrade]
     statements: Sequence[Mapping[str, Any]]
     record: Mapping[str, Any]
+    agreed_wh: int
     aborted: str | None
     corrected: Sequence[Version] = ()
     due_ut: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
@@ -241,6 +243,7 @@ class LedgerReader:
             firm=self._firm.trades(settled[0]),
             statements=last.statements,
             record=latest["result"],
+            agreed_wh=state["deal"]["agreed_wh"],
             aborted=state["deal"].get("aborted"),
             corrected=corrected,
             due_ut={number: self._due_ut(period, number) for number in numbers[1:]},

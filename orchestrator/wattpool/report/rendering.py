@@ -5,19 +5,15 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from functools import cache
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from wattpool.report import charts, figures, formats
+from wattpool.report import charts, figures
 from wattpool.report.charts import Series
 from wattpool.report.figures import Bill, Deviation, Flow, Negotiation, OwnUse, PriceRange
 from wattpool.report.local_time import clock, day_of, stamp
 from wattpool.report.reading import SettledPeriod
 from wattpool.report.texts import TEXTS
 from wattpool_chaincode.records.period import Period, format_utc
-from wattpool_chaincode.records.units import WH_PER_KWH, divide_half_even
 
 MOST_PARTNERS = 24
 MOST_PAIRS = 200
@@ -105,29 +101,26 @@ def render_report(edition: Edition, bills: Mapping[int, Bill], *, chosen: Settle
         for one, flow in zip(days[day], flows[day], strict=True)
     ]
     by_day = [(each, figures.total(of_day)) for each, of_day in flows.items()]
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            community=edition.community,
-            span=edition.span,
-            knows_own_use=edition.own_use is not None,
-            names=edition.names,
-            homes=_homes(edition, bills),
-            whole=figures.total(flow for _, flow in by_day),
-            fees_ut=sum(bill.fee_ut for bill in bills.values()),
-            alone_ut=sum(bill.alone_ut for bill in bills.values()),
-            owed_ut=sum(bill.owed_ut for bill in bills.values()),
-            saving_ut=sum(bill.saving_ut for bill in bills.values()),
-            day=day,
-            days=by_day,
-            rows=rows,
-            clocks=[row.clock for row in rows],
-            matrix=_matrix(edition, bills),
-            chosen=_negotiation(edition, chosen),
-            foresight=figures.foresight(edition.periods),
-            **_charts(edition, days[day], rows),
-        )
+    return _render(
+        "report.html.j2",
+        community=edition.community,
+        span=edition.span,
+        knows_own_use=edition.own_use is not None,
+        names=edition.names,
+        homes=_homes(edition, bills),
+        whole=figures.total(flow for _, flow in by_day),
+        fees_ut=sum(bill.fee_ut for bill in bills.values()),
+        alone_ut=sum(bill.alone_ut for bill in bills.values()),
+        owed_ut=sum(bill.owed_ut for bill in bills.values()),
+        saving_ut=sum(bill.saving_ut for bill in bills.values()),
+        day=day,
+        days=by_day,
+        rows=rows,
+        clocks=[row.clock for row in rows],
+        matrix=_matrix(edition, bills),
+        chosen=_negotiation(edition, chosen),
+        foresight=figures.foresight(edition.periods),
+        **_charts(edition, days[day], rows),
     )
 
 
@@ -146,22 +139,19 @@ def render_bill(edition: Edition, slot: int, bill: Bill) -> str:
         unread = {"count": len(bill.unread), "start": start, "quality": quality}
     corrections = [{"start": stamp(one.period.start_utc, edition.zone), "one": one} for one in bill.corrections]
     name = edition.names[slot]
-    return (
-        _environment()
-        .get_template("bill.html.j2")
-        .render(
-            community=edition.community,
-            span=edition.span,
-            knows_own_use=edition.own_use is not None,
-            name=name,
-            bill=bill,
-            sums=bill.sums,
-            partners=partners,
-            unread=unread,
-            corrections=corrections,
-            days=days,
-            csv_name=f"{name}.csv",
-        )
+    return _render(
+        "bill.html.j2",
+        community=edition.community,
+        span=edition.span,
+        knows_own_use=edition.own_use is not None,
+        name=name,
+        bill=bill,
+        sums=bill.sums,
+        partners=partners,
+        unread=unread,
+        corrections=corrections,
+        days=days,
+        csv_name=f"{name}.csv",
     )
 
 
@@ -265,30 +255,7 @@ def _marks(edition: Edition, periods: Sequence[SettledPeriod]) -> list[int]:
     ]
 
 
-def _mean_price(amount_ut: int, energy_wh: int) -> int:
-    return divide_half_even(abs(amount_ut) * WH_PER_KWH, energy_wh)
+def _render(template: str, **values: Any) -> str:
+    from wattpool.report.templating import environment  # noqa: PLC0415 -- slow to import, and most commands need none
 
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("wattpool.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(
-        t=TEXTS,
-        kwh=formats.kwh,
-        tokens=formats.tokens,
-        rounded=formats.rounded,
-        price=formats.price,
-        mean=_mean_price,
-        width=charts.WIDTH,
-        height=charts.HEIGHT,
-        left=charts.LEFT,
-        right=charts.RIGHT,
-        bottom=charts.BOTTOM,
-    )
-    return environment
+    return environment().get_template(template).render(values)

@@ -1,18 +1,18 @@
 """What a simulation came to: the figures of every household and of all, read back from the ledger."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from wattpool.client import Chain
 from wattpool.report.figures import firm_wh, grid_bill_ut, rest_of
 from wattpool.report.local_time import zone_of
-from wattpool.report.reading import FirmReader, FirmTrade, LedgerReader, Terms
+from wattpool.report.reading import FirmTrade, LedgerReader, SettledPeriod, Terms
 from wattpool.report.rendering import Edition
 from wattpool.simulation.engine import Simulation
 from wattpool.simulation.homes import Home
 from wattpool_chaincode.organisations import AGGREGATOR
-from wattpool_chaincode.records.period import Period
-from wattpool_chaincode.roster import page_count
 from wattpool_meter.flows import Flows
 
 
@@ -50,7 +50,7 @@ class HouseholdFigures:
     saving_ut: int = 0
     balance_ut: int = 0
 
-    def add(self, home: Home, flows: Flows, statement: dict[str, Any], firm: Sequence[FirmTrade]) -> None:
+    def add(self, home: Home, flows: Flows, statement: Mapping[str, Any], firm: Sequence[FirmTrade]) -> None:
         """Count one period: what the source says flowed, the ledger's statement of it, and all trades by hand."""
         if (flows.import_wh, flows.export_wh) != (statement["import_wh"], statement["export_wh"]):
             raise RuntimeError(f"the ledger's statement for {home.name} is not what its meter measured")
@@ -80,13 +80,29 @@ class HouseholdFigures:
         self.saving_ut += without - local - grid_bill_ut(terms, **rest._asdict())
 
 
-def summarise(simulation: Simulation) -> dict[str, Any]:
+def settled_periods(simulation: Simulation) -> list[SettledPeriod]:
+    """Return what the ledger says of all its periods that are final, for figures, report and bills alike."""
+    return LedgerReader(simulation.contract, simulation.ledger).settled_periods()
+
+
+def summarise(simulation: Simulation, periods: Iterable[SettledPeriod] | None = None) -> dict[str, Any]:
     """Return the figures of a finished run, all integers, except for what only the machine knows (ledger tips, time).
 
+    Args:
+        simulation: the run.
+        periods: all that are settled; read from the ledger if None.
+
     Raises:
-        RuntimeError: if the ledger contradicts the meters, or an energy or token balance does not close.
+        RuntimeError: if the run is not finished, the ledger contradicts the meters, or an energy or token balance does
+            not close.
     """
-    households, totals = _read_periods(simulation)
+    scenario = simulation.scenario
+    settled = settled_periods(simulation) if periods is None else periods
+    # Communities that were founded in many steps have periods before the first.
+    own = [one for one in settled if scenario.first <= one.period <= scenario.last]
+    if not own or own[-1].period != scenario.last:
+        raise RuntimeError(f"the ledger has not settled {scenario.last}")
+    households, totals = _add_up(simulation.homes, own)
     slots = simulation.slots()
     for home in simulation.homes:
         purse = simulation.ledger.evaluate("purse", by=AGGREGATOR, slot=slots[home.connection])
@@ -110,7 +126,7 @@ def summarise(simulation: Simulation) -> dict[str, Any]:
         "tokens_bought_ut": supply["bought_ut"],
         "tokens_redeemed_ut": supply["redeemed_ut"],
         "balances_ut": balances_ut,
-        "escrow_ut": totals["escrow_ut"],
+        "escrow_ut": _held_by_offers_ut(simulation.ledger),
         "fees_ut": totals["fees_ut"],
         "saving_ut": total.saving_ut,
         "connections": {home.name: home.connection for home in simulation.homes},
@@ -120,14 +136,14 @@ def summarise(simulation: Simulation) -> dict[str, Any]:
     return summary
 
 
-def edition_of(simulation: Simulation) -> Edition:
-    """Return what report and bills of a finished run are about, under the homes' names."""
+def edition_of(simulation: Simulation, periods: Sequence[SettledPeriod]) -> Edition:
+    """Return what report and bills of a finished run are about, under the homes' names; `periods` are all settled."""
     slots = simulation.slots()
     sources = {home.connection: home.source for home in simulation.homes}
     zone = simulation.scenario.plan.zone
     return Edition(
         community=simulation.scenario.community,
-        periods=LedgerReader(simulation.contract, simulation.ledger).settled_periods(),
+        periods=periods,
         names={slots[home.connection]: home.name for home in simulation.homes},
         own_use=lambda connection, period: sources[connection].flows(period).own_use_wh,
         zone=zone_of(zone),
@@ -135,38 +151,34 @@ def edition_of(simulation: Simulation) -> Edition:
     )
 
 
-def _read_periods(simulation: Simulation) -> tuple[dict[str, HouseholdFigures], dict[str, int]]:
-    by_connection = {home.connection: home for home in simulation.homes}
-    households = {home.name: HouseholdFigures() for home in simulation.homes}
-    totals = dict.fromkeys(("periods", "traded_wh", "agreed_wh", "trades", "declined", "fees_ut", "escrow_ut"), 0)
-    pages = page_count(len(simulation.homes))
-    reader = FirmReader(simulation.ledger)
-    period = simulation.scenario.first
-    while period <= simulation.scenario.last:
-        state = simulation.ledger.evaluate("period", by=AGGREGATOR, period=period.start_utc)
-        latest = simulation.ledger.evaluate("correction", by=AGGREGATOR, period=period.start_utc, version=0)
-        version, result = latest["version"], latest["result"]
+def _add_up(
+    homes: Sequence[Home], periods: Sequence[SettledPeriod]
+) -> tuple[dict[str, HouseholdFigures], Counter[str]]:
+    by_connection = {home.connection: home for home in homes}
+    households = {home.name: HouseholdFigures() for home in homes}
+    totals: Counter[str] = Counter()
+    for settled in periods:
         totals["periods"] += 1
-        totals["agreed_wh"] += state["deal"]["agreed_wh"]
+        totals["agreed_wh"] += settled.agreed_wh
         for name in ("traded_wh", "trades", "declined", "fees_ut"):
-            totals[name] += result[name]
-        statements = [
-            one for page in range(pages) for one in _read(simulation, "corrected_statements", period, version, page)
-        ]
-        firm: list[FirmTrade] = []
-        if result["firm"]:
-            firm = reader.trades(_read(simulation, "corrected_page", period, version, page) for page in range(pages))
-        totals["traded_wh"] += sum(one.energy_wh for one in firm)
-        totals["fees_ut"] += sum(one.fee_ut for one in firm)
-        for statement in statements:
+            totals[name] += settled.record[name]
+        totals["traded_wh"] += sum(one.energy_wh for one in settled.firm)
+        totals["fees_ut"] += sum(one.fee_ut for one in settled.firm)
+        for statement in settled.statements:
             home = by_connection[statement["connection"]]
-            households[home.name].add(home, home.source.flows(period), statement, firm)
-        period = period.next
+            households[home.name].add(home, home.source.flows(settled.period), statement, settled.firm)
     return households, totals
 
 
-def _read(simulation: Simulation, query: str, period: Period, version: int, page: int) -> Any:
-    return simulation.ledger.evaluate(query, by=AGGREGATOR, period=period.start_utc, version=version, page=page)
+def _held_by_offers_ut(ledger: Chain) -> int:
+    """Return the tokens that lie in offers by hand: every period is settled, so that nothing else is in escrow."""
+    held_ut, bookmark = 0, ""
+    while True:
+        page = ledger.evaluate("offers_held", by=AGGREGATOR, bookmark=bookmark)
+        held_ut += int(page["held_ut"])
+        bookmark = page["bookmark"]
+        if not bookmark:
+            return held_ut
 
 
 def _sum(households: list[HouseholdFigures]) -> HouseholdFigures:

@@ -7,13 +7,13 @@ in which both take turns, so that a busy machine slows both.
 import random
 import statistics
 from collections.abc import Callable, Iterable, Sequence
-from time import perf_counter
 
+from bench_suite.results import Curve, Panel, Result, seconds
 from wattpool_chaincode.market import pool, uniform
 from wattpool_chaincode.market.order import Match, Order, Terms
 
-REPETITIONS = 9
-SIZES = (100, 1_000, 10_000)
+# Books of so many orders, half of them bids, and how often each is cleared.
+REPETITIONS = {100: 9, 1_000: 9, 10_000: 5, 100_000: 3}
 TERMS = Terms(alpha_ut_per_kwh=1_000, beta_ut_per_kwh=1_000)
 STEEP_TERMS = Terms(alpha_ut_per_kwh=20_000, beta_ut_per_kwh=20_000)
 
@@ -22,13 +22,22 @@ PlainOrder = tuple[int, bytes, int, int]
 Trade = tuple[int, int, int]
 
 
-def main() -> None:
-    print(f"n bids and n offers; medians of {REPETITIONS}; share of the maximum welfare")
+def run() -> Result:
+    """Clear books of several kinds and sizes, and print what that takes."""
+    print("medians; ratio of uniform to the sweep; share of the maximum welfare")
+    curves: dict[str, list[tuple[int, float]]] = {"sorted sweep": [], "uniform": [], "pool": []}
     print(f"pool: alpha = beta = {TERMS.alpha_ut_per_kwh} ut/kWh; steep: {STEEP_TERMS.alpha_ut_per_kwh} ut/kWh")
-    print("book          n   sweep ms  uniform ms  ratio    share   pool ms    share  steep ms    share")
+    print("book       orders   sweep ms  uniform ms  ratio    share   pool ms    share  steep ms    share")
     for name, make_book in (("random", random_book), ("homes", homes_book), ("works", works_book)):
-        for size in SIZES:
-            print(f"{name:<8}{size:>7}{measure(*make_book(random.Random(size), size))}")  # noqa: S311 (made-up orders)
+        for orders, repetitions in REPETITIONS.items():
+            book = make_book(random.Random(orders), orders // 2)  # noqa: S311 -- made-up orders
+            times_s, row = measure(*book, repetitions=repetitions)
+            print(f"{name:<8}{orders:>9}{row}")
+            if name == "homes":
+                for mechanism, time_s in zip(curves, times_s, strict=True):
+                    curves[mechanism].append((orders, 1e6 * time_s / orders))
+    drawn = [Curve(mechanism, points) for mechanism, points in curves.items()]
+    return Result(panels=[Panel("clearing a book of homes, per order", "orders", drawn)])
 
 
 def random_book(chance: random.Random, size: int) -> Book:
@@ -64,7 +73,8 @@ def order(chance: random.Random, slot: int, limit_ut_per_kwh: int, *, most_wh: i
     )
 
 
-def measure(bids: list[Order], offers: list[Order]) -> str:
+def measure(bids: list[Order], offers: list[Order], *, repetitions: int) -> tuple[Sequence[float], str]:
+    """Return what sweep, uniform and pool take in seconds, and a row of the table."""
     plain_bids = [(-bid.limit_ut_per_kwh, bid.lot, bid.energy_wh, bid.slot) for bid in bids]
     plain_offers = [(offer.limit_ut_per_kwh, offer.lot, offer.energy_wh, offer.slot) for offer in offers]
     runs: list[Callable[[], object]] = [
@@ -73,8 +83,9 @@ def measure(bids: list[Order], offers: list[Order]) -> str:
         lambda: pool.clear(bids, offers, terms=TERMS),
         lambda: pool.clear(bids, offers, terms=STEEP_TERMS),
     ]
-    rounds = [[seconds(run) for run in runs] for _ in range(REPETITIONS)]
-    sweep_ms, uniform_ms, pool_ms, steep_ms = (1_000 * statistics.median(times) for times in zip(*rounds, strict=True))
+    rounds = [[seconds(run) for run in runs] for _ in range(repetitions)]
+    medians_s = [statistics.median(times) for times in zip(*rounds, strict=True)]
+    sweep_ms, uniform_ms, pool_ms, steep_ms = (1_000 * time_s for time_s in medians_s)
     ratio = statistics.median(uniform_s / sweep_s for sweep_s, uniform_s, *_ in rounds)
 
     limits = {order.slot: order.limit_ut_per_kwh for order in bids + offers}
@@ -83,7 +94,7 @@ def measure(bids: list[Order], offers: list[Order]) -> str:
         welfare(trades(clear(bids, offers, terms=terms)), limits) / most
         for clear, terms in ((uniform.clear, TERMS), (pool.clear, TERMS), (pool.clear, STEEP_TERMS))
     )
-    return (
+    return medians_s[:3], (
         f"{sweep_ms:11.2f}{uniform_ms:12.2f}{ratio:7.2f}{uniform_share:9.2%}"
         f"{pool_ms:10.2f}{pool_share:9.2%}{steep_ms:10.2f}{steep_share:9.2%}"
     )
@@ -122,13 +133,3 @@ def trades(matches: Iterable[Match]) -> list[Trade]:
 def welfare(trades: Iterable[Trade], limits: dict[int, int]) -> int:
     """Return the sum of (bid limit - offer limit) x energy."""
     return sum((limits[bid_slot] - limits[offer_slot]) * energy_wh for bid_slot, offer_slot, energy_wh in trades)
-
-
-def seconds(run: Callable[[], object]) -> float:
-    start = perf_counter()
-    run()
-    return perf_counter() - start
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """Time a simulation against what it cannot do without: its signatures, their checks, and its durable commits.
 
-Usage: python scripts/bench_simulation.py [PROFILES.csv [DAYS]]; by default the bundled homes for three days.
+Usage: `scripts/bench --simulation [PROFILES.csv [DAYS]]`; by default the bundled homes for three days.
 """
 
 import sqlite3
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from bench_suite.results import OUT, Result
 from wattpool.simulation.community import plan_for
 from wattpool.simulation.engine import Simulation, clock_for, open_ledger
 from wattpool.simulation.profiles import BUNDLED, read_profiles, select, to_periods
@@ -28,13 +29,14 @@ SIGNATURES_PER_TRANSACTION = 3
 ROW = bytes(10_000)
 
 
-def main(profiles_path: str | None = None, days: str = "3") -> None:
+def run(profiles_path: str | None = None, days: str = "3") -> Result:
     """Run, verify, and print figures with their ratios."""
     path = BUNDLED if profiles_path is None else Path(profiles_path)
     profiles = to_periods(select(read_profiles(path), days=int(days)), 900)
     plan = plan_for(None, profiles.households)
     scenario = Scenario(profiles=profiles, plan=plan, mechanism="pool", forecast="last", seed=1)
-    with tempfile.TemporaryDirectory(dir=".") as directory:
+    OUT.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=OUT) as directory:
         sign_s, check_s = _signature_s()
         commit_s = _commit_s(Path(directory) / "bare.db")
         ledger = Path(directory) / "ledger"
@@ -55,6 +57,7 @@ def main(profiles_path: str | None = None, days: str = "3") -> None:
     print(f"  simulate {run_s:.2f} s: {household_days / run_s:.1f} households x days per second")
     print(f"  {run_s / floor_s:.2f} times its signatures and commits alone ({floor_s:.2f} s)")
     print(f"  verify   {verify_s:.2f} s: {verify_s / run_s:.2f} times the run")
+    return Result()
 
 
 def _run(scenario: Scenario, directory: Path) -> tuple[int, int]:
@@ -93,4 +96,4 @@ def _time(action: Callable[[], object], *, repeats: int = REPEATS) -> float:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    run(*sys.argv[1:])

@@ -1,10 +1,11 @@
-"""Time a market period through all its stages, for communities of several sizes, on either ledger.
+"""Time a market period through all its stages, for communities of several sizes, on either ledger, and their receipts.
 
 Each community is made up: half of its homes sell and half buy. It is founded, then two periods go through the real
 cycle one after the other; what the meters sign is signed beforehand, because in life they do that themselves. Times in
 the chaincode are those of the slowest transaction, on any organisation.
 
-Fabric is started for it, natively, with three organisations on this machine; `FABRIC_BIN` says where its programs are.
+Usage on Fabric: `scripts/bench --period --ledger fabric`. It is started for that, natively, with three organisations on
+this machine; `FABRIC_BIN` says where its programs are.
 """
 
 import argparse
@@ -18,6 +19,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bench_suite import receipts
+from bench_suite.results import OUT, Bar, Curve, Panel, Result
 from fabric_shim import serve
 from wattpool.client import Chain, Step
 from wattpool.ledgers.embedded import EmbeddedLedger
@@ -38,6 +41,12 @@ from wattpool_network.commands import Binaries
 from wattpool_network.community import community
 from wattpool_network.errors import BinaryMissing
 from wattpool_network.network import Network
+
+SIZES = (100, 1_000, 10_000)
+MOST_S = 15.0
+MOST_IN_CONTRACT_S = 3.0
+# What a meter may cost in the largest community, against one in whichever smaller community it costs least.
+MOST_GROWTH = 1.1
 
 # Notes a function of a chaincode, how long it ran, and how much of that it had a processor.
 Note = Callable[[str, float, float], None]
@@ -80,6 +89,11 @@ class Stages:
         stage = self[function]
         stage.most_s = max(stage.most_s, seconds)
         stage.cpu_s += cpu_s
+
+    @property
+    def most_in_contract_s(self) -> float:
+        """What the stage with most to do kept a processor busy in the chaincode, all transactions together."""
+        return max(stage.cpu_s for stage in self.by_function.values())
 
     @property
     def wall_s(self) -> float:
@@ -141,9 +155,41 @@ def void(_: object) -> None:
     """Make nothing of a result."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What a community came to: its slower period, and on an embedded ledger a receipt."""
+
+    meters: int
+    period_s: float
+    contract_s: float
+    receipt: receipts.Measured | None
+
+    @property
+    def meter_s(self) -> float:
+        return self.period_s / self.meters
+
+
+def run() -> Result:
+    """Take communities of all sizes through two periods on embedded ledgers, and print every stage."""
+    found = [on_a_ledger(meters) for meters in SIZES]
+    print_all(found)
+    *smaller, largest = found
+    growth = largest.meter_s / min(one.meter_s for one in smaller)
+    bars = [
+        Bar(what=f"s for a period of {largest.meters} meters", measured=largest.period_s, bound=MOST_S),
+        Bar(what="s in the contract, slowest stage", measured=largest.contract_s, bound=MOST_IN_CONTRACT_S),
+        Bar(what="cost per meter, against smaller communities", measured=growth, bound=MOST_GROWTH),
+    ]
+    for one in found:
+        if one.receipt is not None:
+            bars += one.receipt.bars(one.meters)
+    curve = Curve("embedded ledger", [(one.meters, 1e6 * one.meter_s) for one in found])
+    return Result(bars=bars, panels=[Panel("a period through all stages, per meter", "meters", [curve])])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--meters", default="100,1000,10000", help="sizes, with commas")
+    parser.add_argument("--meters", default=",".join(map(str, SIZES)), help="sizes, with commas")
     parser.add_argument("--ledger", choices=("embedded", "fabric"), default="embedded")
     parser.add_argument("--ports", type=int, default=7000, help="the first of 300 ports for Fabric")
     parser.add_argument("--block-ms", type=int, help="when Fabric's orderers cut a block that is not full")
@@ -159,30 +205,36 @@ def main() -> None:
         serve(FabricChaincode(timed(CHAINCODES[name], Notes(Path(directory)).writer())))
         return
     sizes = [int(size) for size in arguments.meters.split(",")]
-    rows = []
-    for meters in sizes:
-        # Where the ledgers of communities are: on a disk.
-        out = Path(__file__).parent.parent / "out"
-        out.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out) as directory:
-            scenario = scenario_of(meters)
-            if arguments.ledger == "fabric":
-                opened = on_fabric(Path(directory).resolve(), port_base=arguments.ports, block_ms=arguments.block_ms)
-            else:
-                opened = on_embedded(Path(directory), scenario)
-            with opened as (ledger, noted):
-                rows.append((meters, measure(scenario, ledger, noted)))
-    print("meters   period s   ms per meter")
-    for meters, wall_s in rows:
-        print(f"{meters:>6}{wall_s:>11.2f}{1_000 * wall_s / meters:>15.2f}")
+    ports = arguments.ports if arguments.ledger == "fabric" else None
+    print_all([on_a_ledger(meters, fabric_ports=ports, block_ms=arguments.block_ms) for meters in sizes])
+
+
+def on_a_ledger(meters: int, *, fabric_ports: int | None = None, block_ms: int | None = None) -> Measured:
+    """Measure a community on a new ledger: on Fabric if there are ports for it, else an embedded one."""
+    scenario = scenario_of(meters)
+    OUT.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=OUT) as directory:
+        if fabric_ports is None:
+            opened = on_embedded(Path(directory), scenario)
+        else:
+            opened = on_fabric(Path(directory).resolve(), port_base=fabric_ports, block_ms=block_ms)
+        with opened as (ledger, noted):
+            return measure(scenario, ledger, noted)
+
+
+def print_all(found: Sequence[Measured]) -> None:
+    print("meters   period s   ms per meter   receipt bytes   check ms")
+    for one in found:
+        receipt = "" if one.receipt is None else f"{one.receipt.size:>16}{1_000 * one.receipt.check_s:>11.2f}"
+        print(f"{one.meters:>6}{one.period_s:>11.2f}{1_000 * one.meter_s:>15.2f}{receipt}")
 
 
 # Takes what the chaincodes noted since the last time.
 Noted = Callable[[], Sequence[tuple[str, float, float]]]
 
 
-def measure(scenario: Scenario, ledger: Ledger, noted: Noted) -> float:
-    """Run a community, print its stages, and return the wall time of its slower period."""
+def measure(scenario: Scenario, ledger: Ledger, noted: Noted) -> Measured:
+    """Run a community and print its stages."""
     meters = len(scenario.profiles.households)
     started = time.perf_counter()
     large = LargeCommunity(scenario, ledger, clock_for(scenario))
@@ -190,7 +242,7 @@ def measure(scenario: Scenario, ledger: Ledger, noted: Noted) -> float:
     large.found()
     founded = time.perf_counter()
     print(f"{meters} meters: keys and signatures {signed - started:.1f} s, founding {founded - signed:.1f} s")
-    walls: list[float] = []
+    measured: list[Stages] = []
     for period in large.periods:
         large.simulation.ledger = chain = TimedChain(ledger)
         noted()
@@ -199,13 +251,21 @@ def measure(scenario: Scenario, ledger: Ledger, noted: Noted) -> float:
             if function in chain.stages.by_function:
                 chain.stages.note(function, *times)
         load = os.getloadavg()[0]
-        print(f" period {len(walls) + 1}: {chain.stages.wall_s:.2f} s; {os.cpu_count()} processors, load {load:.1f}")
+        print(f" period {len(measured) + 1}: {chain.stages.wall_s:.2f} s; {os.cpu_count()} processors, load {load:.1f}")
         chain.stages.print()
-        walls.append(chain.stages.wall_s)
+        measured.append(chain.stages)
     figures = summarise(large.simulation)
     if not figures["trades"]:
         sys.exit("nothing was traded")
-    return max(walls)
+    home = large.simulation.homes[meters // 2]
+    return Measured(
+        meters=meters,
+        period_s=max(stages.wall_s for stages in measured),
+        contract_s=max(stages.most_in_contract_s for stages in measured),
+        receipt=receipts.measure(ledger, home.connection, scenario.first)
+        if isinstance(ledger, EmbeddedLedger)
+        else None,
+    )
 
 
 @contextmanager
@@ -236,7 +296,12 @@ def on_fabric(directory: Path, *, port_base: int, block_ms: int | None) -> Itera
     """Give a new network of three organisations, and what their chaincodes note."""
     notes = directory / "notes"
     notes.mkdir()
-    command = (sys.executable, str(Path(__file__).resolve()), "--serve", str(notes))
+    here = Path(__file__).resolve()
+    # Chaincode is started without this process's environment.
+    program = (
+        f"import sys; sys.path.insert(0, {str(here.parent.parent)!r}); from bench_suite.period import main; main()"
+    )
+    command = (sys.executable, "-c", program, "--serve", str(notes))
     topology = community(command=command, port_base=port_base)
     if block_ms is not None:
         topology = replace(topology, batch=replace(topology.batch, timeout_ms=block_ms))
