@@ -206,11 +206,11 @@ class Community:
         **argument: Any,
     ) -> StrEnum:
         """Return why a call is refused, having checked that it changed nothing."""
-        before = self.snapshot()
+        before = copies(self.network)
         try:
             self._call(channel, function, by=by, transient=transient or {}, argument=argument)
         except Refused as refused:
-            assert self.snapshot() == before
+            assert copies(self.network) == before
             return refused.reason
         raise AssertionError(f"{function} was not refused")
 
@@ -531,6 +531,14 @@ def snapshot(network: MemoryNetwork) -> bytes:
             for name, state in sorted(states.items())
         ]
     ).encode()
+
+
+def copies(network: MemoryNetwork) -> Any:
+    """Return what `snapshot` does, to be compared in the same process: a hundred times as fast."""
+    return [
+        tuple(dict[Any, Any](part) for part in (state.public, state.private, state.hashes, state.policies))
+        for state in network.states.values()
+    ]
 
 
 def tokens(network: MemoryNetwork) -> Tokens:

@@ -15,6 +15,7 @@ from typing import IO
 
 from cryptography import x509
 
+from wattpool.durable import make_directory, move
 from wattpool.ledgers.block import FORMAT_VERSION, Genesis, Installed, Malformed
 from wattpool.ledgers.certificates import Authority, CertificateRefused, Identity, Member, Role, read_member
 from wattpool.ledgers.port import ForeignLedger, LedgerDamaged, LedgerLocked
@@ -32,7 +33,7 @@ def create(  # noqa: PLR0913 -- what a ledger is made of
     client_attributes: Mapping[str, str],
     now_utc: int,
 ) -> None:
-    """Lay out a new ledger in a directory that is empty or not there; it appears whole or not at all.
+    """Lay out a new ledger in a directory that is empty or not there; it appears whole or not at all, and for good.
 
     The organisations' own clients are certified with `client_attributes`.
 
@@ -41,7 +42,7 @@ def create(  # noqa: PLR0913 -- what a ledger is made of
     """
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ForeignLedger(f"{directory} is not an empty directory")
-    directory.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(directory.parent)
     scratch = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
     try:
         authorities = [Authority.create(msp_id, now_utc=now_utc) for msp_id in organisations]
@@ -55,9 +56,11 @@ def create(  # noqa: PLR0913 -- what a ledger is made of
         for authority in authorities:
             _enrol_own(scratch, authority, store, client_attributes)
         store.close()
-        scratch.rename(directory)
+        move(scratch, directory)
     except BaseException:
-        shutil.rmtree(scratch)
+        # The last step may fail when the ledger has its name.
+        if scratch.exists():
+            shutil.rmtree(scratch)
         raise
 
 

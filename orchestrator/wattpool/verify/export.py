@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from wattpool.durable import move
 from wattpool.ledgers import block
 from wattpool.ledgers.block import Code
 from wattpool.ledgers.port import ForeignLedger, LedgerDamaged
@@ -37,7 +38,9 @@ CREATE TABLE private_data (
 
 
 def write_export(directory: Path, out: Path, *, has_openings: bool = True) -> dict[str, int]:
-    """Write the ledger in `directory` as it is now; `out` appears whole or not at all, and is its owner's alone.
+    """Write the ledger in `directory` as it is now.
+
+    `out` appears whole or not at all, and for good; it is its owner's alone.
 
     Returns:
         The number of blocks by channel.
@@ -57,7 +60,7 @@ def write_export(directory: Path, out: Path, *, has_openings: bool = True) -> di
                 digest.update(line)
                 stream.write(line)
             stream.write(_line({"blocks": heights, "hash": digest.hexdigest(), "kind": "end"}))
-        part.replace(out)
+        move(part, out)
     except sqlite3.DatabaseError as error:
         raise LedgerDamaged(f"the ledger in {directory} cannot be read: {error}") from error
     finally:
