@@ -19,7 +19,7 @@ from wattpool.report.files import write_bills, write_report
 from wattpool.simulation.community import plan_for
 from wattpool.simulation.engine import Simulation, clock_for, open_ledger
 from wattpool.simulation.profiles import BUNDLED_DAY_START_UTC, Profiles, read_profiles, select, to_periods
-from wattpool.simulation.report import edition_of, summarise
+from wattpool.simulation.report import edition_of, settled_periods, summarise
 from wattpool.simulation.scenario import Scenario
 from wattpool.verify.export import write_export
 
@@ -92,7 +92,8 @@ def _report(root: Path) -> None:
     chosen = scenario()
     clock = clock_for(chosen)
     with open_ledger(root / LEDGER, chosen, clock) as ledger:
-        edition = edition_of(Simulation(chosen, ledger, clock))
+        simulation = Simulation(chosen, ledger, clock)
+        edition = edition_of(simulation, settled_periods(simulation))
     bills = edition.bills()
     write_report(edition, bills, root / "out" / "street" / "report.html")
     write_bills(edition, bills, root / "out" / "street" / "bills")

@@ -15,8 +15,8 @@ from crash import recorded_run
 from crash.power_cut import Disk, Event, Fate, Kind, chance_of, files_under, read_log
 from crash.recorded_run import ACKNOWLEDGED, EXPORT, EXPORTED, LEDGER, run
 from wattpool.ledgers.embedded import EmbeddedLedger
-from wattpool.simulation.engine import CHAINCODES
 from wattpool.verify import verify
+from wattpool_chaincode.chaincodes import CHAINCODES
 
 HERE = Path(__file__).parent
 WorldState = dict[str, dict[str, bytes]]

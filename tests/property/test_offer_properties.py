@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
-from hypothesis.stateful import run_state_machine_as_test as run
 
 from community import FIRST, RULES, Community, Home, make, new_network, small_pages, snapshot
+from property.machines import explore
 from wattpool_chaincode.ledger.refusals import LedgerRefusal
 from wattpool_chaincode.organisations import AGGREGATOR, DSO, MEMBERS
 from wattpool_chaincode.records.period import Period
@@ -368,16 +366,5 @@ class OffersByHand(RuleBasedStateMachine):
             assert snapshot(again) == self.community.snapshot()
 
 
-SETTINGS = settings(
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-)
-
-
 def test_offers_in_any_order_keep_every_promise() -> None:
-    run(OffersByHand, settings=settings(SETTINGS, max_examples=40, stateful_step_count=30))
-
-
-@pytest.mark.long
-def test_offers_in_many_more_orders_do_so_too() -> None:
-    run(OffersByHand, settings=settings(SETTINGS, max_examples=500, stateful_step_count=50))
+    explore(OffersByHand, examples=40)

@@ -1,18 +1,16 @@
 """The stages of periods in any order, wrong or again: a model knows what each may do, and nothing is made or lost."""
 
-import os
 from copy import deepcopy
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from hypothesis.stateful import run_state_machine_as_test as run
 
 from community import FIRST, SALT, Community, Home, chunk, copies, signed, small_pages
+from property.machines import explore
 from wattpool_chaincode.ledger.refusals import LedgerRefusal
 from wattpool_chaincode.ledger.sealing import seal_content
 from wattpool_chaincode.organisations import AGGREGATOR, DSO, MEMBERS
@@ -536,14 +534,5 @@ class PeriodLife(RuleBasedStateMachine):
 
 
 def test_no_order_of_stages_makes_or_loses_anything() -> None:
-    examples, steps = (500, 50) if "CI" in os.environ else (40, 30)
     with small_pages(PAGE_SIZE):
-        run(
-            PeriodLife,
-            settings=settings(
-                deadline=None,
-                max_examples=examples,
-                stateful_step_count=steps,
-                suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-            ),
-        )
+        explore(PeriodLife, examples=40)

@@ -1,18 +1,16 @@
 """Tokens bought, sent, moved, redeemed, in any order: a model knows what is refused and where they all are."""
 
-import os
 from copy import deepcopy
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from hypothesis.stateful import run_state_machine_as_test as run
 
 from community import FIRST, Community, Home, identity_of, signed
+from property.machines import explore
 from wattpool_chaincode.authentication import PayloadRefusal
 from wattpool_chaincode.chaincode import CallRefusal
 from wattpool_chaincode.contract.refusals import ContractRefusal
@@ -334,13 +332,4 @@ class Tokens(RuleBasedStateMachine):
 
 
 def test_tokens_are_conserved_in_any_order_of_calls() -> None:
-    examples, steps = (500, 50) if "CI" in os.environ else (60, 30)
-    run(
-        Tokens,
-        settings=settings(
-            deadline=None,
-            max_examples=examples,
-            stateful_step_count=steps,
-            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-        ),
-    )
+    explore(Tokens, examples=60)

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from wattpool.ledgers.embedded import EmbeddedLedger
-from wattpool.simulation.engine import CHAINCODES
 from wattpool.verify import verify
+from wattpool_chaincode.chaincodes import CHAINCODES
 
 # The command line, saying when it was told of a commit.
 PROGRAM = dedent(
