@@ -29,6 +29,7 @@ RULES = {
     "mechanism": "pool",
     "alpha_ut_per_kwh": 30_000,
     "beta_ut_per_kwh": 15_000,
+    "pool_time_limit_s": 900,
     "fee_feeder_ut_per_kwh": 15_000,
     "fee_community_ut_per_kwh": 30_000,
     "gate_lead_s": 300,

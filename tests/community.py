@@ -62,6 +62,7 @@ RULES: dict[str, Any] = {
     "beta_ut_per_kwh": 1_000,
     "fee_feeder_ut_per_kwh": 10_000,
     "fee_community_ut_per_kwh": 20_000,
+    "pool_time_limit_s": 900,
     "gate_lead_s": 300,
     "report_due_s": 3_600,
     "firm_deposit_ppm": 500_000,

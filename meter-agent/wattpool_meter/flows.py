@@ -13,22 +13,36 @@ class Flows:
 
     Import + generation + discharge = consumption + export + charge: what the household does not cover itself comes
     in, what it does not use goes out.
+
+    Attributes:
+        consumption_wh: what the household used, its battery aside.
+        generation_wh: what its panels produced.
+        charge_wh: what its battery took in, losses included.
+        discharge_wh: what its battery gave.
     """
 
     consumption_wh: int
     generation_wh: int
+    charge_wh: int = 0
+    discharge_wh: int = 0
 
     @property
     def own_use_wh(self) -> int:
-        return min(self.consumption_wh, self.generation_wh)
+        """What the household used of what its panels and its battery gave."""
+        return min(self.consumption_wh, self.generation_wh + self.discharge_wh)
 
     @property
     def import_wh(self) -> int:
-        return self.consumption_wh - self.own_use_wh
+        return max(0, self.consumption_wh + self.charge_wh - self.generation_wh - self.discharge_wh)
 
     @property
     def export_wh(self) -> int:
-        return self.generation_wh - self.own_use_wh
+        return max(0, self.generation_wh + self.discharge_wh - self.consumption_wh - self.charge_wh)
+
+    @property
+    def battery_wh(self) -> int:
+        """S_B of eq. (1) of paper A: what the battery released, negative if it charged."""
+        return self.discharge_wh - self.charge_wh
 
 
 class Source(Protocol):
@@ -41,12 +55,9 @@ class Source(Protocol):
 class ProfileSource:
     """A simulated source that plays back one home's profile, a value per period."""
 
-    def __init__(self, first: Period, consumption_wh: Sequence[int], generation_wh: Sequence[int]) -> None:
+    def __init__(self, first: Period, flows: Sequence[Flows]) -> None:
         self._first = first
-        self._flows = [
-            Flows(consumption_wh=consumed, generation_wh=generated)
-            for consumed, generated in zip(consumption_wh, generation_wh, strict=True)
-        ]
+        self._flows = flows
 
     def flows(self, period: Period) -> Flows:
         """Return the profile's flows.

@@ -107,7 +107,9 @@ class Meter:
         """Return the request for a period, or None if it would neither buy nor sell (eq. (1) of paper A)."""
         generation_w = expected.generation_wh * SECONDS_PER_HOUR // period.length_s
         consumption_w = expected.consumption_wh * SECONDS_PER_HOUR // period.length_s
-        balance = balance_wh(generation_w=generation_w, consumption_w=consumption_w, battery_wh=0, period=period)
+        balance = balance_wh(
+            generation_w=generation_w, consumption_w=consumption_w, battery_wh=expected.battery_wh, period=period
+        )
         if balance == 0:
             return None
         limits = self.limits
@@ -115,7 +117,7 @@ class Meter:
             "request",
             period.start_utc,
             {
-                "battery_wh": 0,
+                "battery_wh": expected.battery_wh,
                 "consumption_w": consumption_w,
                 "generation_w": generation_w,
                 "limit_ut_per_kwh": limits.generation_cost_ut_per_kwh if balance > 0 else limits.max_buy_ut_per_kwh,

@@ -70,7 +70,9 @@ def simulate(  # noqa: PLR0913, PLR0917 -- the options of one command
     days: Annotated[int, typer.Option(help="How many days.", min=1)] = 1,
     start: Annotated[str | None, typer.Option(help="Start in UTC, such as 2017-05-05T07:00:00Z.")] = None,
     period: Annotated[int, typer.Option(help="Length of a market period in seconds.")] = DEFAULT_LENGTH_S,
-    mechanism: Annotated[str | None, typer.Option(help="pool or uniform; default: the community's.")] = None,
+    mechanism: Annotated[
+        str | None, typer.Option(help="pool, uniform, pay_as_bid or mid_rate; default: the community's.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Gives all keys; the same seed gives the same figures.", min=0)] = 1,
     forecast: Annotated[str, typer.Option(help="What meters expect: last (measured) or perfect.")] = "last",
     ledger: Annotated[

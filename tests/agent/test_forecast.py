@@ -5,7 +5,9 @@ from wattpool_meter.flows import Flows, ProfileSource
 from wattpool_meter.forecast import Foresight, Persistence
 
 FIRST = Period(1_490_000_400, 900)
-SOURCE = ProfileSource(FIRST, [100, 200], [0, 300])
+SOURCE = ProfileSource(
+    FIRST, [Flows(consumption_wh=100, generation_wh=0), Flows(consumption_wh=200, generation_wh=300)]
+)
 
 
 def test_a_profile_is_played_back_period_by_period() -> None:

@@ -1,3 +1,5 @@
+import pytest
+
 from wattpool_chaincode.records import merkle
 from wattpool_chaincode.records.codec import content_id
 from wattpool_chaincode.records.ocmf import NO_HASH, TimeStatus
@@ -27,6 +29,10 @@ def test_flows_close_the_energy_identity() -> None:
     assert (sunny.own_use_wh, sunny.import_wh, sunny.export_wh) == (200, 0, 300)
     dull = Flows(consumption_wh=200, generation_wh=50)
     assert (dull.own_use_wh, dull.import_wh, dull.export_wh) == (50, 150, 0)
+    charging = Flows(consumption_wh=200, generation_wh=500, charge_wh=250)
+    assert (charging.own_use_wh, charging.import_wh, charging.export_wh) == (200, 0, 50)
+    releasing = Flows(consumption_wh=200, generation_wh=0, discharge_wh=250)
+    assert (releasing.own_use_wh, releasing.import_wh, releasing.export_wh) == (200, 0, 50)
 
 
 def test_registers_go_forward_and_records_form_a_chain() -> None:
@@ -80,8 +86,22 @@ def test_a_request_sells_surplus_for_no_less_than_it_cost() -> None:
     assert request.content["limit_ut_per_kwh"] == 60_000
 
 
+@pytest.mark.parametrize(
+    ("flows", "battery_wh", "limit"),
+    [
+        (Flows(consumption_wh=50, generation_wh=300, charge_wh=260), -260, 300_000),
+        (Flows(consumption_wh=50, generation_wh=0, discharge_wh=60), 60, 60_000),
+    ],
+)
+def test_a_request_tells_what_the_battery_releases(flows: Flows, battery_wh: int, limit: int) -> None:
+    request = meter().ask(FIRST, flows)
+    assert request is not None
+    assert (request.content["battery_wh"], request.content["limit_ut_per_kwh"]) == (battery_wh, limit)
+
+
 def test_who_neither_lacks_nor_has_over_asks_for_nothing() -> None:
     assert meter().ask(FIRST, Flows(consumption_wh=50, generation_wh=50)) is None
+    assert meter().ask(FIRST, Flows(consumption_wh=50, generation_wh=300, charge_wh=250)) is None
 
 
 def test_the_state_is_told_when_the_goal_changes_and_at_every_tampering() -> None:

@@ -4,6 +4,7 @@ import random
 import sys
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from wattpool.ledgers.fabric import FabricLedger, channels_of, read_connection
 from wattpool.ledgers.port import Call, Checkpoint, EndorseError, Ledger
 from wattpool.receipts import ReceiptRefused, check, read_roots
 from wattpool.receipts.envelope import MAGIC, unpack
+from wattpool.simulation.battery import BatteryPlan
 from wattpool.simulation.community import plan_for
 from wattpool.simulation.engine import Simulation, clock_for, open_ledger
 from wattpool.simulation.profiles import BUNDLED_DAY_START_UTC, read_profiles, select, to_periods
@@ -39,10 +41,22 @@ MAX_RECEIPT_BYTES = 4_000
 MUTATIONS = 1_000
 # The first even hour of the day before the bundled week's best one.
 START_UTC = BUNDLED_DAY_START_UTC - 86_400 + 3_600
+NOON_UTC = START_UTC + 6 * TWO_HOURS_S
+BATTERY = BatteryPlan(capacity_wh=6_000, power_w=3_000, efficiency_ppm=900_000)
+ENVELOPE = {"feeder": "A", "import_w": 150, "export_w": 150}
+
+
+@pytest.fixture(scope="module", params=["pool", "mid_rate"])
+def mechanism(request: pytest.FixtureRequest) -> str:
+    """What clears the day at the gate, and what clears it when it is settled."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def state(
+    mechanism: str,  # noqa: ARG001 -- each day has a network of its own
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
     return tmp_path_factory.mktemp("community") / "state"
 
 
@@ -63,16 +77,22 @@ def on_fabric(network: Connection) -> Iterator[FabricLedger]:
 
 
 @pytest.fixture(scope="module")
-def day() -> Scenario:
+def day(mechanism: str) -> Scenario:
+    """A day with coalitions of four hours and a battery."""
     profiles = to_periods(select(read_profiles(), start_utc=START_UTC, days=1), TWO_HOURS_S)
     plan = plan_for(None, profiles.households)
-    return Scenario(profiles=profiles, plan=plan, mechanism="pool", forecast="last", seed=1)
+    first = next(iter(plan.homes))
+    homes = {**plan.homes, first: replace(plan.homes[first], battery=BATTERY)}
+    plan = replace(plan, pool_time_limit_s=2 * TWO_HOURS_S, homes=homes)
+    return Scenario(profiles=profiles, plan=plan, mechanism=mechanism, forecast="last", seed=1)
 
 
 def run(day: Scenario, ledger: Ledger) -> dict[str, Any]:
+    """Run a day, in two hours of which the DSO lets one feeder export no more than 300 Wh."""
     simulation = Simulation(day, ledger, clock_for(day))
-    for _ in simulation.run():
-        pass
+    for period in simulation.run():
+        if period == day.first:
+            simulation.ledger.submit("set_envelope", by=DSO, period=NOON_UTC, **ENVELOPE)
     return summarise(simulation)
 
 
@@ -87,7 +107,8 @@ def test_a_day_leaves_the_same_figures_and_world_state_on_both_ledgers(
 ) -> None:
     with open_ledger(tmp_path / "ledger", day, clock_for(day)) as embedded:
         assert run(day, embedded) == figures
-        assert figures["traded_wh"] > 0
+        assert figures["traded_wh"] > 0 < figures["charged_wh"]
+        assert b'"envelopes":{"A":[300,300]}' in dict(embedded.state("ledger"))[f"gate/{NOON_UTC:011}"]
         for channel in CHAINCODES:
             assert on_fabric.state(channel) == dict(embedded.state(channel))
 

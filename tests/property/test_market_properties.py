@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wattpool_chaincode.market.levels import Level, Wish, clear, residual
-from wattpool_chaincode.market.mechanisms import MECHANISMS
+from wattpool_chaincode.market.levels import Level, Wish, clear, residual, within_envelopes
+from wattpool_chaincode.market.mechanisms import MECHANISMS, ON_MEASURED
 from wattpool_chaincode.market.order import Match, Order, Outcome, Terms
 from wattpool_chaincode.market.rationing import Pair, pair_by_merit, share_by_uniform_rule
 
-each_mechanism = pytest.mark.parametrize("name", ["pool", "uniform"])
+each_mechanism = pytest.mark.parametrize("name", sorted(MECHANISMS))
 
 terms = st.builds(Terms, alpha_ut_per_kwh=st.integers(0, 5), beta_ut_per_kwh=st.integers(0, 5))
 # Few limits, lots and energies, so that ties of every kind are common.
@@ -84,16 +84,43 @@ def test_the_order_of_arrival_is_worth_nothing(name: str, book: Book, terms: Ter
     assert MECHANISMS[name](*shuffled, terms=terms) == MECHANISMS[name](bids, offers, terms=terms)
 
 
+@pytest.mark.parametrize("name", sorted(MECHANISMS.keys() - {"pool"}))
 @given(book=books, terms=terms)
-def test_uniform_reaches_the_welfare_and_the_energy_of_single_watt_hours(book: Book, terms: Terms) -> None:
+def test_all_but_the_pool_reach_the_welfare_and_the_energy_of_single_watt_hours(
+    name: str, book: Book, terms: Terms
+) -> None:
     limits = {order.slot: order.limit_ut_per_kwh for order in book[0] + book[1]}
-    matches = MECHANISMS["uniform"](*book, terms=terms)
+    matches = MECHANISMS[name](*book, terms=terms)
     best = single_watt_hours(book)
     welfare = sum((limits[match.bid_slot] - limits[match.offer_slot]) * match.energy_wh for match in matches)
     assert welfare == sum(bid - offer for bid, offer in best)
     assert sum(match.energy_wh for match in matches) == len(best)
-    # The marginal watt-hour of the model makes the price.
-    assert {match.price_ut_per_kwh for match in matches} == ({sum(best[-1]) // 2} if best else set())
+
+
+@given(book=books, terms=terms)
+def test_the_marginal_watt_hour_makes_the_uniform_price(book: Book, terms: Terms) -> None:
+    best = single_watt_hours(book)
+    prices = {match.price_ut_per_kwh for match in MECHANISMS["uniform"](*book, terms=terms)}
+    assert prices == ({sum(best[-1]) // 2} if best else set())
+
+
+@given(book=books, terms=terms)
+def test_pay_as_bid_takes_every_buyer_at_his_word(book: Book, terms: Terms) -> None:
+    limits = {order.slot: order.limit_ut_per_kwh for order in book[0]}
+    for match in MECHANISMS["pay_as_bid"](*book, terms=terms):
+        assert match.price_ut_per_kwh == match.bid_ut_per_kwh == limits[match.bid_slot]
+
+
+@given(energies=st.tuples(*[st.lists(st.integers(1, 500), min_size=1, max_size=8)] * 2), terms=terms)
+def test_mid_rate_shares_pro_rata_within_one_tariff(energies: tuple[list[int], list[int]], terms: Terms) -> None:
+    wanted_wh, offered_wh = map(sum, energies)
+    bids = orders(0, [(b"", energy_wh, 30) for energy_wh in energies[0]])
+    offers = orders(100, [(b"", energy_wh, 8) for energy_wh in energies[1]])
+    matches = MECHANISMS["mid_rate"](bids, offers, terms=terms)
+    assert {match.price_ut_per_kwh for match in matches} == {19}
+    shares_wh, traded_wh = agreed(matches), min(wanted_wh, offered_wh)
+    for side, whole_wh in ((bids, wanted_wh), (offers, offered_wh)):
+        assert all(abs(shares_wh[order.slot] * whole_wh - order.energy_wh * traded_wh) < whole_wh for order in side)
 
 
 @given(book=books, terms=terms)
@@ -114,6 +141,27 @@ def test_pool_misses_only_watt_hours_that_gain_less_than_beta(book: Book, terms:
     )
 
 
+@given(book=books, terms=terms, data=st.data())
+def test_the_pool_keeps_its_promises_with_partners_too(book: Book, terms: Terms, data: st.DataObject) -> None:
+    bids, offers = book
+    slots = st.tuples(st.integers(0, 9), st.integers(100, 109))
+    together = replace(terms, partners=tuple(data.draw(st.lists(slots, max_size=9, unique=True))))
+    matches = MECHANISMS["pool"](bids, offers, terms=together)
+    limits = {order.slot: order.limit_ut_per_kwh for order in bids + offers}
+    filled_wh = agreed(matches)
+    assert all(filled_wh[order.slot] <= order.energy_wh for order in bids + offers)
+    assert len({(match.bid_slot, match.offer_slot) for match in matches}) == len(matches)
+    for match in matches:
+        assert not match.energy_wh or (limits[match.offer_slot] <= match.price_ut_per_kwh <= limits[match.bid_slot])
+    left = [order for order in bids + offers if filled_wh[order.slot] < order.energy_wh]
+    assert not any(
+        bid.limit_ut_per_kwh - terms.beta_ut_per_kwh >= offer.limit_ut_per_kwh
+        for bid in left
+        for offer in left
+        if bid.slot < 100 <= offer.slot
+    )
+
+
 @given(book=books, terms=terms)
 def test_pool_prices_follow_the_negotiation(book: Book, terms: Terms) -> None:
     matches = MECHANISMS["pool"](*book, terms=terms)
@@ -125,7 +173,7 @@ def test_pool_prices_follow_the_negotiation(book: Book, terms: Terms) -> None:
         assert (match.outcome is Outcome.REJECTED) == (bid < costs[match.offer_slot])
 
 
-@each_mechanism
+@pytest.mark.parametrize("name", sorted(MECHANISMS.keys() - ON_MEASURED))
 @given(book=books, terms=terms)
 def test_nobody_envies_an_equal_by_more_than_one_watt_hour(name: str, book: Book, terms: Terms) -> None:
     awarded = agreed(MECHANISMS[name](*book, terms=terms))
@@ -195,3 +243,23 @@ def test_levels_conserve_energy_and_respect_all_in_limits(
 
     shuffled = data.draw(st.permutations(wishes))
     assert clear(MECHANISMS[name], shuffled, fees_ut_per_kwh=fees_ut_per_kwh, terms=terms) == cleared
+
+
+@given(wishes=communities(), import_wh=st.integers(0, 60), export_wh=st.integers(0, 60), data=st.data())
+def test_an_envelope_takes_no_more_than_it_must_and_overstating_wins_nothing(
+    wishes: list[Wish], import_wh: int, export_wh: int, data: st.DataObject
+) -> None:
+    envelopes = {"A": (import_wh, export_wh)}
+    left_wh = {wish.slot: wish.balance_wh for wish in within_envelopes(wishes, envelopes)}
+    inside = [wish for wish in wishes if wish.feeder == "A"]
+    for sign, limit_wh in ((-1, import_wh), (1, export_wh)):
+        side = [wish for wish in inside if wish.balance_wh * sign > 0]
+        stated_wh = sum(abs(wish.balance_wh) for wish in side)
+        assert sum(abs(left_wh.get(wish.slot, 0)) for wish in side) == min(stated_wh, limit_wh)
+    assert all(left_wh[wish.slot] == wish.balance_wh for wish in wishes if wish.feeder != "A")
+    if inside:
+        one = data.draw(st.sampled_from(inside))
+        stated = replace(one, balance_wh=one.balance_wh * data.draw(st.integers(2, 9)))
+        lying = within_envelopes([stated if wish is one else wish for wish in wishes], envelopes)
+        lied_wh = {wish.slot: wish.balance_wh for wish in lying}.get(one.slot, 0)
+        assert min(abs(lied_wh), abs(one.balance_wh)) <= abs(left_wh.get(one.slot, 0))

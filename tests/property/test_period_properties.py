@@ -1,5 +1,6 @@
 """Whatever is asked, measured, lost or given up: tokens and watt-hours are conserved, and nobody is worse off."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from community import (
     small_pages,
     tokens,
 )
+from wattpool_chaincode.market.mechanisms import MECHANISMS, ON_MEASURED
 from wattpool_chaincode.organisations import DSO, MEMBERS
 from wattpool_chaincode.records import codec
 from wattpool_chaincode.records.period import Period
@@ -47,6 +49,7 @@ class Turn:
         exchanged: whose meters another one has followed by then.
         suspended_before: by name, the stage before which it is suspended; until the next period opens.
         is_open_while_next: the next period opens before this one is metered.
+        envelopes: import and export in watt-hours that the DSO allows, by feeder.
     """
 
     requests: Mapping[str, tuple[int, int]]
@@ -57,6 +60,7 @@ class Turn:
     exchanged: tuple[str, ...]
     suspended_before: Mapping[str, str]
     is_open_while_next: bool
+    envelopes: Mapping[str, tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -89,9 +93,10 @@ def stories(draw: st.DrawFn) -> Story:
         for name in names
     )
     rules = {
-        "mechanism": draw(st.sampled_from(["pool", "uniform"])),
+        "mechanism": draw(st.sampled_from(sorted(MECHANISMS))),
         "alpha_ut_per_kwh": draw(st.integers(0, 20_000)),
         "beta_ut_per_kwh": draw(st.integers(0, 20_000)),
+        "pool_time_limit_s": draw(st.sampled_from([900, 1_800, 2_700])),
         "fee_feeder_ut_per_kwh": draw(st.integers(0, 30_000)),
         "fee_community_ut_per_kwh": draw(st.integers(0, 60_000)),
     }
@@ -141,6 +146,13 @@ def draw_turn(draw: st.DrawFn, homes: Sequence[Home]) -> Turn:
         exchanged=draw(few),
         suspended_before=draw(st.dictionaries(st.sampled_from(names), st.sampled_from(SUSPENDING), max_size=1)),
         is_open_while_next=draw(st.booleans()),
+        envelopes=draw(
+            st.dictionaries(
+                st.sampled_from(sorted({home.feeder for home in homes})),
+                st.tuples(energies_wh, energies_wh),
+                max_size=1,
+            )
+        ),
     )
 
 
@@ -197,6 +209,7 @@ def begin(
     for slot in range(len(community.meters)):
         decide(community, "reinstate", slot)
     change_people(community, turn, period, late, used_wh)
+    limit_feeders(community, turn, period)
     aborted = False
     for stage in ("open", "ingest", "close", "clear", "activate"):
         suspend(community, turn, stage)
@@ -252,6 +265,15 @@ def end(community: Community, begun: Begun) -> int:
     community.seal(period)
     require_fair_trades(community, begun, result, suspended=suspended)
     return int(result["traded_wh"])
+
+
+def limit_feeders(community: Community, turn: Turn, period: Period) -> None:
+    """Set the envelopes of a period."""
+    for feeder, limits_wh in turn.envelopes.items():
+        import_w, export_w = (limit_wh * 3_600 // period.length_s for limit_wh in limits_wh)
+        community.ledger(
+            "set_envelope", by=DSO, period=period.start_utc, feeder=feeder, import_w=import_w, export_w=export_w
+        )
 
 
 def change_people(
@@ -320,6 +342,8 @@ def require_fair_trades(community: Community, begun: Begun, result: dict[str, An
     pages = [community.ledger("settled_page", period=period.start_utc, page=page) for page in range(community.pages)]
     trades = [row for page in pages for row in page["trades"]]
     bought_wh, sold_wh = dict.fromkeys(community.meters, 0), dict.fromkeys(community.meters, 0)
+    is_asked = community.rules["mechanism"] not in ON_MEASURED
+    across_wh: Counter[str] = Counter()
     names = list(community.meters)
     for level, bid_slot, offer_slot, agreed_wh, energy_wh, paid_ut, fee_ut, price in trades:
         buyer, seller = community.homes[bid_slot], community.homes[offer_slot]
@@ -328,8 +352,12 @@ def require_fair_trades(community: Community, begun: Begun, result: dict[str, An
         fee_ut_per_kwh = community.rules[f"fee_{level}_ut_per_kwh"]
         assert (paid_ut, fee_ut) == (amount_ut(energy_wh, price), amount_ut(energy_wh, fee_ut_per_kwh))
         assert level == "community" or buyer.feeder == seller.feeder
-        assert price + fee_ut_per_kwh <= turn.requests[buyer.name][1] <= buyer.max_buy_ut_per_kwh
-        assert price >= turn.requests[seller.name][1] >= seller.generation_cost_ut_per_kwh
+        if is_asked:
+            assert price + fee_ut_per_kwh <= turn.requests[buyer.name][1] <= buyer.max_buy_ut_per_kwh
+            assert price >= turn.requests[seller.name][1] >= seller.generation_cost_ut_per_kwh
+        if level == "community":
+            across_wh[buyer.feeder] -= agreed_wh
+            across_wh[seller.feeder] += agreed_wh
         if energy_wh:
             assert paid_ut + fee_ut < amount_ut(energy_wh, retail_ut_per_kwh(community, buyer))
             assert paid_ut > amount_ut(energy_wh, community.tariffs[seller.tariff]["feed_in_ut_per_kwh"])
@@ -338,8 +366,10 @@ def require_fair_trades(community: Community, begun: Begun, result: dict[str, An
     for name in names:
         import_wh, export_wh = turn.measured_wh.get(name, (0, 0))
         asked_wh = turn.requests.get(name, (0, 0))[0]
-        assert bought_wh[name] <= min(import_wh, max(0, -asked_wh))
-        assert sold_wh[name] <= min(export_wh, max(0, asked_wh))
+        assert bought_wh[name] <= (min(import_wh, max(0, -asked_wh)) if is_asked else max(0, import_wh - export_wh))
+        assert sold_wh[name] <= (min(export_wh, max(0, asked_wh)) if is_asked else max(0, export_wh - import_wh))
+    for feeder, (import_limit_wh, export_limit_wh) in turn.envelopes.items():
+        assert not is_asked or -import_limit_wh <= across_wh[feeder] <= export_limit_wh
     statements = [
         one
         for page in range(community.pages)

@@ -124,7 +124,7 @@ def test_a_malformed_community_is_one_sentence_with_file_and_line(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--mechanism", "barter"], "--mechanism: 'barter'; pool or uniform was expected"),
+        (["--mechanism", "barter"], "--mechanism: 'barter'; pool or uniform or pay_as_bid or mid_rate was expected"),
         (["--forecast", "oracle"], "--forecast: 'oracle'; last or perfect was expected"),
         (["--pv", "carla"], "has no home 'carla'"),
         (["--start", "yesterday"], "--start:"),

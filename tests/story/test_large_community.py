@@ -10,8 +10,9 @@ from wattpool.simulation.large import scenario_of
 from wattpool.verify import verify
 
 
-def test_a_community_of_several_pages_trades_all_it_can_and_verifies(tmp_path: Path) -> None:
-    scenario = scenario_of(1_100)
+@pytest.mark.parametrize("mechanism", ["pool", "mid_rate"])
+def test_a_community_of_several_pages_trades_all_it_can_and_verifies(tmp_path: Path, mechanism: str) -> None:
+    scenario = scenario_of(1_100, mechanism=mechanism)
     with open_ledger(tmp_path / "ledger", scenario, clock_for(scenario)) as ledger:
         two_periods(scenario, ledger)
     assert verify(tmp_path / "ledger").violation is None

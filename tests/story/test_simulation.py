@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from story.bundled_day import HOUR_S, scenario
+from wattpool.bad_input import BadInput
 from wattpool.ledgers.embedded import EmbeddedLedger
 from wattpool.ledgers.port import Call, ForeignLedger, LedgerLocked, Pending
+from wattpool.simulation.battery import BatteryPlan
 from wattpool.simulation.community import plan_for
 from wattpool.simulation.engine import Simulation, clock_for, open_ledger
 from wattpool.simulation.profiles import (
@@ -23,6 +25,7 @@ from wattpool.simulation.profiles import (
 from wattpool.simulation.report import summarise
 from wattpool.simulation.scenario import Scenario
 from wattpool_chaincode.chaincodes import CHAINCODES
+from wattpool_chaincode.market.mechanisms import MECHANISMS
 from wattpool_chaincode.organisations import AGGREGATOR
 from wattpool_chaincode.records.units import amount_ut
 
@@ -103,7 +106,7 @@ def test_something_is_traded_in_most_sunny_periods_and_beats_both_tariffs(day: t
     assert traded > 0.9 * sunny
 
 
-@pytest.mark.parametrize("mechanism", ["pool", "uniform"])
+@pytest.mark.parametrize("mechanism", sorted(MECHANISMS))
 @pytest.mark.parametrize("forecast", ["last", "perfect"])
 def test_the_same_seed_gives_the_same_figures_and_world_state(tmp_path: Path, mechanism: str, forecast: str) -> None:
     chosen = scenario(mechanism=mechanism, forecast=forecast)
@@ -111,6 +114,7 @@ def test_the_same_seed_gives_the_same_figures_and_world_state(tmp_path: Path, me
     assert first == second
     assert world_state(tmp_path / "first") == world_state(tmp_path / "second")
     other = run(replace(chosen, seed=2), tmp_path / "other")
+    assert first["traded_wh"] > 0
     # Other keys change who gets a lot's odd watt-hour, and nothing else that matters.
     assert (other["consumed_wh"], other["generated_wh"]) == (first["consumed_wh"], first["generated_wh"])
     assert world_state(tmp_path / "other") != world_state(tmp_path / "first")
@@ -126,6 +130,39 @@ def test_with_perfect_forecasts_all_that_was_agreed_is_delivered(tmp_path: Path)
     summary = run(scenario(forecast="perfect"), tmp_path / "ledger")
     assert summary["traded_wh"] == summary["agreed_wh"] > 0
     assert summary["declined"] == 0
+
+
+def test_batteries_keep_more_at_home_and_every_watt_hour_is_accounted_for(tmp_path: Path) -> None:
+    chosen = scenario(forecast="perfect")
+    battery = BatteryPlan(
+        capacity_wh=6_000, power_w=3_000, efficiency_ppm=900_000, buy_hours_utc=(9, 11), sell_hours_utc=(11, 12)
+    )
+    first, second, *others = chosen.plan.homes
+    plain = replace(battery, buy_hours_utc=None, sell_hours_utc=None)
+    homes = {name: replace(home, battery=plain) for name, home in chosen.plan.homes.items() if name not in others}
+    homes |= {second: replace(homes[second], battery=battery)}
+    with_batteries = replace(chosen, plan=replace(chosen.plan, homes={**chosen.plan.homes, **homes}))
+    without, summary = run(chosen, tmp_path / "without"), run(with_batteries, tmp_path / "with")
+    assert summary["consumed_wh"] == without["consumed_wh"]
+    lost_wh = summary["charged_wh"] - summary["discharged_wh"] - summary["stored_wh"]
+    assert 0 < lost_wh == summary["battery_lost_wh"]
+    grid = [figures["grid_import_wh"] - figures["grid_export_wh"] for figures in (summary, without)]
+    assert grid[0] - grid[1] == lost_wh + summary["stored_wh"]
+    details = summary["households_detail"]
+    assert details[first]["charged_own_wh"] > 0 == details[first]["charged_bought_wh"]
+    assert details[first]["own_use_wh"] > without["households_detail"][first]["own_use_wh"]
+    assert 0 < details[second]["discharged_bought_wh"] <= details[second]["charged_bought_wh"]
+    assert details[second]["sold_wh"] > 0
+    # What the battery releases is part of what is asked for and agreed.
+    assert (summary["declined"], summary["agreed_wh"]) == (0, summary["traded_wh"])
+
+
+def test_coalitions_last_for_whole_periods(tmp_path: Path) -> None:
+    chosen = scenario()
+    with pytest.raises(BadInput, match="3600 s does not divide the community's pool_time_limit_s, 5400"):
+        replace(chosen, plan=replace(chosen.plan, pool_time_limit_s=5_400))
+    summary = run(replace(chosen, plan=replace(chosen.plan, pool_time_limit_s=6 * HOUR_S)), tmp_path / "ledger")
+    assert summary["traded_wh"] > 0
 
 
 class Interrupted(BaseException):

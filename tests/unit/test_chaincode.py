@@ -59,6 +59,7 @@ TABLES = {
     "test_suspension": ("REFUSED", "TRADES_REFUSED"),
     "test_requests": ("REFUSED", "CALLS_REFUSED"),
     "test_clearing": ("REFUSED",),
+    "test_envelope": ("REFUSED",),
     "test_reports": ("REFUSED", "CALLS_REFUSED", "READINGS_REFUSED"),
     "test_settling": ("REFUSED",),
     "test_sealing": ("REFUSED",),

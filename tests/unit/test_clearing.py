@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
-from community import FIRST, Community, Home, small_pages
+from community import FIRST, RULES, Community, Home, small_pages
 from wattpool_chaincode.chaincode import CallRefusal
 from wattpool_chaincode.ledger.refusals import LedgerRefusal
-from wattpool_chaincode.organisations import DSO
+from wattpool_chaincode.organisations import DSO, MEMBERS
 from wattpool_chaincode.records import codec
 
 START = FIRST.start_utc
@@ -197,3 +197,36 @@ def test_orders_are_told_once_the_gate_has_closed_and_are_none_if_it_never_did()
     assert community.refusal("ledger", "orders", period=START) is LedgerRefusal.TOO_EARLY
     community.abort()
     assert community.ledger("orders", period=START) == {"orders": [], "roster": 1}
+
+
+@pytest.mark.parametrize(
+    ("time_limit_s", "first_mechanism", "seconds_seller"),
+    [(900, "pool", "cat"), (1_800, "pool", "ann"), (1_800, "uniform", "cat")],
+    ids=["no longer than a period", "for two periods", "no coalition in the first"],
+)
+def test_coalitions_stay_together_for_the_time_limit(
+    time_limit_s: int, first_mechanism: str, seconds_seller: str
+) -> None:
+    homes = [Home(name=name) for name in ("ann", "cat", "eva")]
+    rules = {"mechanism": first_mechanism, "pool_time_limit_s": time_limit_s}
+    community = Community(homes, rules=rules)
+    for organisation in (DSO, MEMBERS):
+        changed = {**RULES, **rules, "mechanism": "pool"}
+        community.contract("vote_rules", by=organisation, from_utc=FIRST.next.start_utc, rules=changed)
+    community.publish()
+    period = FIRST
+    agreed = []
+    # Cat becomes cheaper than Ann in the second period; the third begins another stretch.
+    for costs in ((60_000, 70_000), (70_000, 60_000), (70_000, 60_000)):
+        community.open(period)
+        wishes = {"ann": (300, costs[0]), "cat": (300, costs[1]), "eva": (-300, 290_000)}
+        community.ingest(
+            [community.request(name, wish, limit=limit, period=period) for name, (wish, limit) in wishes.items()],
+            period=period,
+        )
+        community.fix(period)
+        name = f"cleared/{period.start_utc:011}/0000"
+        matches = codec.decode(community.network.states["ledger"].public[name])["matches"]
+        agreed.append([homes[match[2]].name for match in matches if match[3]])
+        period = period.next
+    assert agreed == [["ann"], [seconds_seller], ["cat"]]

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from wattpool.bad_input import BadInput
+from wattpool.simulation.battery import BatteryPlan
 from wattpool.simulation.community import (
     DEFAULTS,
+    STANDARD_BATTERY,
     STANDARD_TARIFF,
     CommunityPlan,
     HomePlan,
@@ -77,6 +79,7 @@ def test_a_file_changes_what_it_names_and_nothing_else(toml_file: Path) -> None:
         feeder = "south"
         tariff = "green"
         generation_cost_ut_per_kwh = 1
+        max_buy_ut_per_kwh = 2
 
         [homes]
         eve = { line_limit_w = 25_000 }
@@ -96,7 +99,7 @@ def test_a_file_changes_what_it_names_and_nothing_else(toml_file: Path) -> None:
         },
         homes={
             "ann": home,
-            "bob": replace(home, feeder="south", tariff="green", generation_cost_ut_per_kwh=1),
+            "bob": replace(home, feeder="south", tariff="green", generation_cost_ut_per_kwh=1, max_buy_ut_per_kwh=2),
             "cy": replace(home, feeder="south"),
             "dee": replace(home, feeder="south"),
             "eve": replace(home, line_limit_w=25_000),
@@ -104,6 +107,7 @@ def test_a_file_changes_what_it_names_and_nothing_else(toml_file: Path) -> None:
         mechanism="uniform",
         alpha_ut_per_kwh=0,
         beta_ut_per_kwh=15_000,
+        pool_time_limit_s=None,
         fee_feeder_ut_per_kwh=10_000,
         fee_community_ut_per_kwh=30_000,
         firm_deposit_ppm=500_000,
@@ -113,6 +117,25 @@ def test_a_file_changes_what_it_names_and_nothing_else(toml_file: Path) -> None:
         purse_target_ut=5_000_000,
         zone="Europe/Berlin",
     )
+
+
+def test_a_battery_has_what_it_names_and_defaults(toml_file: Path) -> None:
+    text = """
+        pool_time_limit_s = 1800
+
+        [homes.bob.battery]
+        power_w = 3_000
+        sell_hours_utc = [17, 21]
+
+        [homes]
+        eve = { battery = {} }
+        """
+    plan = read(toml_file, text)
+    assert plan.pool_time_limit_s == 1_800
+    assert {name: home.battery for name, home in plan.homes.items() if home.battery} == {
+        "bob": BatteryPlan(capacity_wh=10_000, power_w=3_000, efficiency_ppm=900_000, sell_hours_utc=(17, 21)),
+        "eve": BatteryPlan(capacity_wh=10_000, power_w=5_000, efficiency_ppm=900_000),
+    }
 
 
 @pytest.mark.parametrize(
@@ -133,7 +156,24 @@ def test_a_file_changes_what_it_names_and_nothing_else(toml_file: Path) -> None:
         ('zone = "America"\n', 1, "zone is 'America'"),
         ("zone = 1\n", 1, "zone is '1'"),
         ('community = "main street"\n', 1, "community is 'main street'; a name of 1 to 64"),
-        ('\nmechanism = "barter"\n', 2, "mechanism is 'barter'; one of pool, uniform was expected"),
+        ("pool_time_limit_s = 0\n", 1, "pool_time_limit_s is '0'; a length in seconds of one period or more"),
+        ("[homes.bob.battery]\npower_w = 0\n", 2, "homes.bob.battery.power_w is '0'; a power from 1 to"),
+        (
+            "[homes.bob.battery]\nsell_hours_utc = [9, 9]\n",
+            2,
+            "homes.bob.battery.sell_hours_utc is '[9, 9]'; a list of",
+        ),
+        (
+            "[homes.bob.battery]\nbuy_hours_utc = [9, 24]\n",
+            2,
+            "homes.bob.battery.buy_hours_utc is '[9, 24]'; a list of",
+        ),
+        ("[homes.bob.battery]\nvolts = 48\n", 2, "homes.bob.battery.volts is unknown; capacity_wh, power_w"),
+        (
+            '\nmechanism = "barter"\n',
+            2,
+            "mechanism is 'barter'; one of pool, uniform, pay_as_bid, mid_rate was expected",
+        ),
         ("feeders = []\n", 1, "feeders is '[]'; a list of names"),
         ('feeders = ["A", "A"]\n', 1, "feeders is"),
         ('feeders = [\n  "A",\n  { x = 1 },\n]\n', 1, "feeders is"),
@@ -203,7 +243,11 @@ def test_the_documented_example_can_be_read(toml_file: Path) -> None:
 
 @pytest.mark.parametrize(
     ("key", "default"),
-    [(key, default) for key, default in (DEFAULTS | STANDARD_TARIFF).items() if not isinstance(default, dict)],
+    [
+        (key, default)
+        for key, default in (DEFAULTS | STANDARD_TARIFF | STANDARD_BATTERY).items()
+        if not isinstance(default, dict)
+    ],
 )
 def test_every_default_is_documented(key: str, default: int | str | list[str]) -> None:
     row = re.search(rf"^\| `{key}` \| ([^|]+) \|", DOCUMENTATION, flags=re.MULTILINE)

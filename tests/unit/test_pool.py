@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from wattpool_chaincode.market import pool
@@ -136,3 +138,34 @@ def test_without_steps_everybody_who_gains_agrees_at_cost() -> None:
 
 def test_rules_name_this_mechanism_pool() -> None:
     assert MECHANISMS["pool"] is pool.clear
+
+
+TIED = [order(1, 10, 30), order(2, 10, 30)]
+
+
+def pairs(matches: list[Match]) -> list[tuple[int, int, int]]:
+    return [(one.bid_slot, one.offer_slot, one.energy_wh) for one in matches]
+
+
+def test_partners_meet_first_and_leave_the_rest_to_new_coalitions() -> None:
+    offers = [order(10, 10, 20), order(11, 12, 22)]
+    assert pairs(pool.clear(TIED, offers, terms=TERMS)) == [(1, 10, 10), (2, 11, 10)]
+    together = replace(TERMS, partners=((1, 11),))
+    # Buyer 1 stays with seller 11, who has 2 Wh over; buyer 2 finds the cheaper seller free.
+    assert pairs(pool.clear(TIED, offers, terms=together)) == [(1, 11, 10), (2, 10, 10)]
+
+
+def test_partners_with_new_orders_agree_as_far_as_these_allow() -> None:
+    offers = [order(10, 4, 20), order(11, 12, 29)]
+    together = replace(TERMS, partners=((1, 10), (1, 11), (2, 12), (3, 10)))
+    matches = pool.clear(TIED, offers, terms=together)
+    # Seller 11 has become too dear for eq. (3), 12 and 3 ask for nothing; seller 10 is shared by nobody else.
+    assert pairs(matches) == [(1, 10, 4), (1, 11, 0), (2, 11, 0)]
+    assert [match.outcome for match in matches] == [ACCEPTED, REJECTED, REJECTED]
+
+
+def test_a_seller_in_a_kept_and_a_new_coalition_asks_for_both() -> None:
+    together = replace(TERMS, partners=((2, 10),))
+    matches = pool.clear(TIED, [order(10, 15, 20)], terms=together)
+    assert pairs(matches) == [(2, 10, 10), (1, 10, 5)]
+    assert {match.asked_ut_per_kwh for match in matches} == {20 + 2 * 1}

@@ -4,6 +4,7 @@ Rules are versioned and never changed in place. Version 1 is set when the commun
 for by two organisations and counts from the market period it names, for periods that are not open yet.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -31,6 +32,11 @@ PERIOD_LENGTH = fields.Check(
     "a length in seconds that divides a day", lambda value: type(value) is int and value > 0 and DAY_S % value == 0
 )
 
+TIME_LIMIT = fields.Check(
+    "a length in seconds of one period or more, at most a day",
+    lambda value: type(value) is int and 0 < value <= DAY_S,
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
@@ -45,6 +51,8 @@ class Rules:
         beta_ut_per_kwh: eq. (3).
         fee_feeder_ut_per_kwh: local network fee of a trade within one feeder, paid by the buyer to the DSO.
         fee_community_ut_per_kwh: the same between feeders.
+        pool_time_limit_s: t_Lim of paper A, Table 2: how long coalitions of the pool stay together; a whole number of
+            periods.
         gate_lead_s: how long before delivery the gate closes.
         report_due_s: how long after delivery meter records are waited for.
         firm_deposit_ppm: what the seller of a firm offer puts aside, as a share of its price.
@@ -63,6 +71,7 @@ class Rules:
     beta_ut_per_kwh: int
     fee_feeder_ut_per_kwh: int
     fee_community_ut_per_kwh: int
+    pool_time_limit_s: int
     gate_lead_s: int
     report_due_s: int
     firm_deposit_ppm: int
@@ -124,6 +133,7 @@ CHECKS = {
     "beta_ut_per_kwh": PRICE,
     "fee_feeder_ut_per_kwh": PRICE,
     "fee_community_ut_per_kwh": PRICE,
+    "pool_time_limit_s": TIME_LIMIT,
     "gate_lead_s": fields.COUNT,
     "report_due_s": fields.COUNT,
     "firm_deposit_ppm": SHARE,
@@ -142,6 +152,7 @@ def found(context: Context, argument: dict[str, Any]) -> dict[str, int]:
         Refused: argument_malformed, not_authorised, already_founded.
     """
     fields.read(argument, **CHECKS)
+    _require_whole_periods(argument)
     require(context, AGGREGATOR)
     stored = context.get(_rules_key(1))
     first = Version(from_utc=0, rules=Rules(**argument))
@@ -171,6 +182,7 @@ def vote_rules(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
     problem = fields.mismatch(changed, CHECKS)
     if problem is not None:
         raise Refused(CallRefusal.ARGUMENT_MALFORMED, f"rules: {problem}")
+    _require_whole_periods(changed)
     version = Version(from_utc=from_utc, rules=Rules(**changed))
     latest = read_latest(context)
     before = read_version(context, latest)
@@ -278,6 +290,14 @@ def require(context: Context, *organisations: str) -> None:
     if context.submitter.msp_id not in organisations:
         raise Refused(
             ContractRefusal.NOT_AUTHORISED, f"{context.submitter.msp_id}; {' or '.join(organisations)} was expected"
+        )
+
+
+def _require_whole_periods(rules: Mapping[str, Any]) -> None:
+    if rules["pool_time_limit_s"] % rules["period_s"]:
+        raise Refused(
+            CallRefusal.ARGUMENT_MALFORMED,
+            f"pool_time_limit_s is {rules['pool_time_limit_s']}; a multiple of {rules['period_s']} s was expected",
         )
 
 

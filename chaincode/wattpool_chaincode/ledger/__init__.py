@@ -6,6 +6,7 @@ from wattpool_chaincode.ledger.clearing import activate, clear_page, cleared_pag
 from wattpool_chaincode.ledger.correcting import correct, correct_late
 from wattpool_chaincode.ledger.delivery import curtail
 from wattpool_chaincode.ledger.dues import list_dues, pay_due
+from wattpool_chaincode.ledger.envelope import set_envelope
 from wattpool_chaincode.ledger.gate import close_gate
 from wattpool_chaincode.ledger.offers import (
     add_offer,
@@ -81,6 +82,7 @@ LEDGER = Chaincode(
         "report": report,
         "seal": seal_period,
         "seal_correction": seal_correction,
+        "set_envelope": set_envelope,
         "settle": settle_page,
         "suspend": suspend,
     },

@@ -1,9 +1,11 @@
 """Clearing: partners, prices and the most of each trade, page by page, then all of it in force at once.
 
-A page is a pure function of the book and the roster. Nothing staged counts before `activate` has found every page
-there and has taken what the buyers may owe into escrow.
+A page is a pure function of the book, the roster and the coalitions that t_Lim keeps. Nothing staged counts before
+`activate` has found every page there and has taken what the buyers may owe into escrow. A mechanism that clears what
+was measured agrees on nothing at the gate; settling then starts with its page.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -13,8 +15,9 @@ from typing import Any
 from wattpool_chaincode import fields
 from wattpool_chaincode.context import Context
 from wattpool_chaincode.contract.rules import Rules
-from wattpool_chaincode.ledger.gate import read_gate
-from wattpool_chaincode.ledger.pages import COUNTER, PURSE, Pages
+from wattpool_chaincode.ledger.gate import affordable, read_gate
+from wattpool_chaincode.ledger.handover import find_former_party
+from wattpool_chaincode.ledger.pages import COUNTER, HANDOVER, PURSE, Pages
 from wattpool_chaincode.ledger.period import (
     COLLECTION,
     PeriodState,
@@ -27,13 +30,17 @@ from wattpool_chaincode.ledger.period import (
     write_phase,
 )
 from wattpool_chaincode.ledger.refusals import LedgerRefusal
-from wattpool_chaincode.market.levels import Level, Wish, clear_level, residual
-from wattpool_chaincode.market.mechanisms import MECHANISMS
+from wattpool_chaincode.ledger.reports import Measured
+from wattpool_chaincode.market.levels import Level, Wish, clear_level, residual, within_envelopes
+from wattpool_chaincode.market.mechanisms import BY_COALITION, MECHANISMS, ON_MEASURED
 from wattpool_chaincode.market.order import Match, Outcome, Terms
 from wattpool_chaincode.records import codec
 from wattpool_chaincode.records.units import amount_ut
 from wattpool_chaincode.refusal import Refused
 from wattpool_chaincode.roster import Entry
+
+# Buyers and sellers that coalitions of the pool still hold together, by level, as they were formed.
+Partners = Mapping[Level, Sequence[tuple[int, int]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,16 +77,17 @@ def clear_page(context: Context, argument: dict[str, Any]) -> dict[str, int]:
     groups: list[list[str]] = gate["groups"]
     if page >= count_clear_pages(gate):
         raise Refused(LedgerRefusal.PAGE_UNKNOWN, f"page {page}; the period has {count_clear_pages(gate)}")
+    partners = _read_partners(context, state)
     if page < len(groups):
         wishes = _read_wishes(context, state, gate["book"], groups[page])
-        cleared, left = _clear_feeders(state.rules, wishes, groups[page])
+        cleared, left = _clear_feeders(state.rules, wishes, groups[page], partners)
     else:
         wishes = _read_wishes(context, state, gate["book"], list(chain.from_iterable(groups)))
         pages = _read_stored_pages(context, start_utc, len(groups))
         left = [wish for stored, group in zip(pages, groups, strict=True) for wish in _left_by(stored, wishes, group)]
         cleared = []
     if page == count_clear_pages(gate) - 1:
-        cleared += _clear(state.rules, left, Level.COMMUNITY)
+        cleared += _clear(state.rules, within_envelopes(left, gate["envelopes"]), Level.COMMUNITY, partners)
 
     matches = [_encode_match(level, match) for level, match in cleared]
     context.put(key("cleared", start_utc, page), codec.encode({"book": gate["book"], "matches": matches}))
@@ -100,20 +108,9 @@ def activate(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
     gate = read_gate(context, start_utc)
     matches = _agreed(context, state, count_clear_pages(gate))
     purses, counters = Pages(context, PURSE), Pages(context, COUNTER)
-    escrow_ut = 0
-    for match in matches:
-        purses[match.bid_slot] -= match.escrow_ut
-        escrow_ut += match.escrow_ut
-        if purses[match.bid_slot] < 0:
-            raise RuntimeError(f"slot {match.bid_slot} was matched beyond its purse")
+    deal = _take_escrow(purses, matches, pages=count_clear_pages(gate))
     for slot, counter, _, _ in _read_book(context, start_utc, gate["book"]):
         counters[slot] = counter
-    deal = {
-        "agreed_wh": sum(match.energy_wh for match in matches),
-        "escrow_ut": escrow_ut,
-        "pages": count_clear_pages(gate),
-        "trades": len(matches),
-    }
 
     purses.write()
     counters.write()
@@ -154,6 +151,49 @@ def cleared_page(context: Context, argument: dict[str, Any]) -> Any:
     return codec.load(stored)["matches"]
 
 
+def clear_measured(
+    context: Context, state: PeriodState, measured: Mapping[int, Measured], purses: Pages
+) -> Sequence[AgreedMatch]:
+    """Clear what was measured, if the mechanism does, one page more; what the buyers owe goes into escrow at once.
+
+    A home takes part with what it exported beyond its import, or imported beyond its export: nobody trades with
+    himself. It needs no request and states no limit: every trade beats what the grid pays and charges, whatever an
+    owner's limits are. A buyer whose purse does not cover his import is cut to what it covers; one who has moved out
+    since has no purse here and buys nothing.
+
+    Args:
+        context: of the first settling page.
+        state: of the period.
+        measured: of all slots with good data, without what went to firm trades.
+        purses: changed, and not written.
+    """
+    start_utc = state.period.start_utc
+    deal = read_deal(context, start_utc)
+    if state.rules.mechanism not in ON_MEASURED or "aborted" in deal:
+        return ()
+    book = read_gate(context, start_utc)["book"]
+    entries = read_all_entries(context, state.roster)
+    handovers = Pages(context, HANDOVER)
+    wishes = []
+    for slot, one in sorted(measured.items()):
+        entry = entries[slot]
+        balance_wh = one.export_wh - one.import_wh
+        if balance_wh < 0 and find_former_party(handovers, slot, start_utc) is not None:
+            continue
+        limit = entry.retail_ut_per_kwh if balance_wh < 0 else 0
+        _, _, balance_wh, _ = affordable([slot, 0, balance_wh, limit], entry, purses)
+        if balance_wh and entry.may_trade:
+            wishes.append(_wish(entry, balance_wh=balance_wh, limit_ut_per_kwh=limit, book=book))
+    cleared, left = _clear_feeders(state.rules, wishes, sorted({wish.feeder for wish in wishes}), {})
+    cleared += _clear(state.rules, left, Level.COMMUNITY, {})
+    page = codec.encode({"book": book, "matches": [_encode_match(level, match) for level, match in cleared]})
+    matches = _decode_agreed(page, state.rules)
+
+    context.put(key("cleared", start_utc, deal["pages"]), page)
+    context.put(key("deal", start_utc), codec.encode(_take_escrow(purses, matches, pages=deal["pages"] + 1)))
+    return matches
+
+
 def read_deal(context: Context, start_utc: int) -> dict[str, Any]:
     """Return what was agreed in all; `aborted` gives the reason if the market was given up."""
     stored = context.get(key("deal", start_utc))
@@ -174,6 +214,19 @@ def count_clear_pages(gate: dict[str, Any]) -> int:
 def fee_ut_per_kwh(rules: Rules, level: Level) -> int:
     """Return the local network fee of a level."""
     return rules.fee_feeder_ut_per_kwh if level is Level.FEEDER else rules.fee_community_ut_per_kwh
+
+
+def _take_escrow(purses: Pages, matches: Iterable[AgreedMatch], *, pages: int) -> dict[str, int]:
+    """Take what the buyers may owe out of their purses, and return the deal."""
+    deal = {"agreed_wh": 0, "escrow_ut": 0, "pages": pages, "trades": 0}
+    for match in matches:
+        purses[match.bid_slot] -= match.escrow_ut
+        if purses[match.bid_slot] < 0:
+            raise RuntimeError(f"slot {match.bid_slot} was matched beyond its purse")
+        deal["agreed_wh"] += match.energy_wh
+        deal["escrow_ut"] += match.escrow_ut
+        deal["trades"] += 1
+    return deal
 
 
 def _agreed(context: Context, state: PeriodState, pages: int) -> list[AgreedMatch]:
@@ -216,6 +269,8 @@ def _decode_book(stored: bytes) -> list[list[int]]:
 
 
 def _read_wishes(context: Context, state: PeriodState, book: str, feeders: list[str]) -> list[Wish]:
+    if state.rules.mechanism in ON_MEASURED:
+        return []
     entries = read_all_entries(context, state.roster)
     here = set(feeders)
     return [
@@ -244,7 +299,7 @@ def _wish(entry: Entry, *, balance_wh: int, limit_ut_per_kwh: int, book: str) ->
 
 
 def _clear_feeders(
-    rules: Rules, wishes: list[Wish], feeders: list[str]
+    rules: Rules, wishes: list[Wish], feeders: list[str], partners: Partners
 ) -> tuple[list[tuple[Level, Match]], list[Wish]]:
     cleared: list[tuple[Level, Match]] = []
     left: list[Wish] = []
@@ -253,16 +308,41 @@ def _clear_feeders(
         if wish.feeder in by_feeder:
             by_feeder[wish.feeder].append(wish)
     for feeder in feeders:
-        matches = _clear(rules, by_feeder[feeder], Level.FEEDER)
+        matches = _clear(rules, by_feeder[feeder], Level.FEEDER, partners)
         cleared += matches
         left += residual(by_feeder[feeder], [match for _, match in matches])
     return cleared, left
 
 
-def _clear(rules: Rules, wishes: list[Wish], level: Level) -> list[tuple[Level, Match]]:
-    terms = Terms(alpha_ut_per_kwh=rules.alpha_ut_per_kwh, beta_ut_per_kwh=rules.beta_ut_per_kwh)
+def _clear(rules: Rules, wishes: list[Wish], level: Level, partners: Partners) -> list[tuple[Level, Match]]:
+    here = {wish.slot for wish in wishes} if level in partners else set()
+    terms = Terms(
+        alpha_ut_per_kwh=rules.alpha_ut_per_kwh,
+        beta_ut_per_kwh=rules.beta_ut_per_kwh,
+        partners=tuple(pair for pair in partners.get(level, ()) if here.issuperset(pair)),
+    )
     matches = clear_level(MECHANISMS[rules.mechanism], wishes, fee_ut_per_kwh=fee_ut_per_kwh(rules, level), terms=terms)
     return [(level, match) for match in matches]
+
+
+def _read_partners(context: Context, state: PeriodState) -> Partners:
+    """Return who agreed in the period before, if t_Lim still holds their coalitions together.
+
+    A market that was given up after it was cleared had its coalitions all the same: what was cleared never changes.
+    One that another mechanism cleared had none.
+    """
+    previous_utc = state.period.previous.start_utc
+    begins_stretch = state.period.start_utc % state.rules.pool_time_limit_s == 0
+    if begins_stretch or state.rules.mechanism not in BY_COALITION:
+        return {}
+    gate = read_gate(context, previous_utc)
+    pages = range(count_clear_pages(gate)) if gate else range(0)
+    partners: dict[Level, list[tuple[int, int]]] = {}
+    for stored in context.get_many([key("cleared", previous_utc, page) for page in pages]):
+        for level, match in _decode_page(stored) if stored is not None else ():
+            if match.energy_wh and match.outcome is not Outcome.CLEARED:
+                partners.setdefault(level, []).append((match.bid_slot, match.offer_slot))
+    return partners
 
 
 def _left_by(stored: bytes, wishes: list[Wish], feeders: list[str]) -> list[Wish]:

@@ -5,7 +5,9 @@ the DSO signs; a substitute again by another or by late records. What a meter me
 replaces it. Registers are not touched.
 
 Firm trades keep what was proved of them, so the exchange of their parties is not corrected in their periods; the
-pool's trades of the corrected slots are settled again as agreed at the gate.
+pool's trades of the corrected slots are settled again as agreed at the gate. A mechanism that clears what was measured
+agreed on nothing for a gap, and what it has shared out among the others stays theirs: filling the gap says what flowed,
+and all of it is the grid's.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

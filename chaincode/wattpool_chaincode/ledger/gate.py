@@ -7,6 +7,7 @@ from wattpool_chaincode import fields
 from wattpool_chaincode.context import Context
 from wattpool_chaincode.ledger import chunks
 from wattpool_chaincode.ledger.chunks import REQUESTS
+from wattpool_chaincode.ledger.envelope import read_rooms
 from wattpool_chaincode.ledger.pages import PURSE, Pages
 from wattpool_chaincode.ledger.period import (
     COLLECTION,
@@ -57,11 +58,12 @@ def close_gate(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
     reserved = reserved_wh(standing)
     asked = [row for row in _last_words(found) if _asks(row) and row[0] not in suspended]
     rows = [_unreserved(row, *reserved) for row in asked]
-    orders = [_affordable(row, entries[row[0]], purses) for row in rows]
+    orders = [affordable(row, entries[row[0]], purses) for row in rows]
     book = codec.encode({"orders": orders, "salt": chunks.salt_of(found)})
     gate = {
         "book": codec.content_id(book),
         "chunks": [rows.chunk for rows in found],
+        "envelopes": read_rooms(context, state.period, standing, entries),
         "groups": _groups(orders, entries),
         "orders": len(orders),
     }
@@ -73,9 +75,18 @@ def close_gate(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_gate(context: Context, start_utc: int) -> dict[str, Any]:
-    """Return what gate closure wrote: hash of the book, chunks, groups of feeders to clear, number of orders."""
+    """Return what gate closure wrote: hash of the book, chunks, envelopes, groups of feeders, number of orders."""
     stored = context.get(key("gate", start_utc))
     return {} if stored is None else codec.load(stored)
+
+
+def affordable(row: list[int], entry: Entry, purses: Pages) -> list[int]:
+    """Return the order with its energy cut to what the purse pays at the dearest price a trade can have."""
+    slot, counter, balance_wh, limit = row
+    if balance_wh < 0:
+        dearest = min(limit, entry.retail_ut_per_kwh) + _ROUNDING_UT_PER_KWH
+        balance_wh = -min(-balance_wh, purses[slot] * WH_PER_KWH // dearest)
+    return [slot, counter, balance_wh, limit]
 
 
 def _last_words(found: list[chunks.Rows]) -> list[list[int]]:
@@ -106,15 +117,6 @@ def _unreserved(row: list[int], import_wh: Mapping[int, int], export_wh: Mapping
         balance_wh = min(0, balance_wh + import_wh.get(slot, 0))
     else:
         balance_wh = max(0, balance_wh - export_wh.get(slot, 0))
-    return [slot, counter, balance_wh, limit]
-
-
-def _affordable(row: list[int], entry: Entry, purses: Pages) -> list[int]:
-    """Return the order with its energy cut to what the purse pays at the dearest price a trade can have."""
-    slot, counter, balance_wh, limit = row
-    if balance_wh < 0:
-        dearest = min(limit, entry.retail_ut_per_kwh) + _ROUNDING_UT_PER_KWH
-        balance_wh = -min(-balance_wh, purses[slot] * WH_PER_KWH // dearest)
     return [slot, counter, balance_wh, limit]
 
 

@@ -7,7 +7,7 @@ opens, and so does what periods before that one still return. A new device count
 from collections.abc import Mapping
 
 from wattpool_chaincode.context import Context
-from wattpool_chaincode.ledger.pages import COUNTER, HANDOVER, PURSE, Pages
+from wattpool_chaincode.ledger.pages import COUNTER, HANDOVER, Pages
 from wattpool_chaincode.ledger.period import Roster, read_entries
 from wattpool_chaincode.ledger.tokens import Wallets
 from wattpool_chaincode.roster import Entry
@@ -35,19 +35,26 @@ def hand_over(  # noqa: PLR0913 -- two rosters, and what is changed
     counters.write()
 
 
-def credit_slots(context: Context, start_utc: int, amounts_ut: Mapping[int, int]) -> None:
-    """Return tokens out of a period: to each slot's purse, or to the wallet of the party that it was then."""
-    purses, handovers, wallets = Pages(context, PURSE), Pages(context, HANDOVER), Wallets(context)
+def credit_slots(context: Context, start_utc: int, amounts_ut: Mapping[int, int], *, purses: Pages) -> None:
+    """Return tokens out of a period: to each slot's purse, or to the wallet of the party that it was then.
+
+    Purses are changed in place, for the caller to write.
+    """
+    handovers, wallets = Pages(context, HANDOVER), Wallets(context)
     for slot, amount_ut in amounts_ut.items():
         if not amount_ut:
             continue
-        party = next((party for from_utc, party in handovers[slot] or () if from_utc > start_utc), None)
+        party = find_former_party(handovers, slot, start_utc)
         if party is None:
             purses[slot] += amount_ut
         else:
             wallets.credit(party, amount_ut)
-    purses.write()
     wallets.write()
+
+
+def find_former_party(handovers: Pages, slot: int, start_utc: int) -> str | None:
+    """Return who was behind a slot in the period at `start_utc`, if another party has followed since."""
+    return next((party for from_utc, party in handovers[slot] or () if from_utc > start_utc), None)
 
 
 def _changed(context: Context, before: Roster, after: Roster) -> list[tuple[Entry, Entry]]:

@@ -139,7 +139,9 @@ def _give_up(context: Context, state: PeriodState, reason: str) -> None:
         escrows_ut: Counter[int] = Counter()
         for match in read_matches(context, state):
             escrows_ut[match.bid_slot] += match.escrow_ut
-        credit_slots(context, start_utc, escrows_ut)
+        purses = Pages(context, PURSE)
+        credit_slots(context, start_utc, escrows_ut, purses=purses)
+        purses.write()
     given_up = {"aborted": reason, "agreed_wh": 0, "escrow_ut": 0, "pages": 0, "trades": 0}
     context.put(key("deal", start_utc), codec.encode(given_up))
     write_phase(context, state, Phase.ACTIVE)

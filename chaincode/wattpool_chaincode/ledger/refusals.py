@@ -10,6 +10,7 @@ class LedgerRefusal(StrEnum):
     ROSTER_UNKNOWN = "roster_unknown"
     ROSTER_OUTDATED = "roster_outdated"
     NOT_A_PERIOD = "not_a_period"
+    FEEDER_UNKNOWN = "feeder_unknown"
     PERIOD_UNKNOWN = "period_unknown"
     PERIOD_NOT_NEXT = "period_not_next"
     LATE = "late"

@@ -11,11 +11,11 @@ from wattpool_chaincode import fields
 from wattpool_chaincode.context import Context
 from wattpool_chaincode.ledger import chunks
 from wattpool_chaincode.ledger.chunks import RECORDS
-from wattpool_chaincode.ledger.clearing import read_deal, read_matches
+from wattpool_chaincode.ledger.clearing import clear_measured, read_deal, read_matches
 from wattpool_chaincode.ledger.delivery import FirmRow, allocate_firm, delivered_wh, firm_rows, left_for_pool
 from wattpool_chaincode.ledger.handover import credit_slots
 from wattpool_chaincode.ledger.offers import prove_deliveries, write_proved
-from wattpool_chaincode.ledger.pages import REGISTER, Pages
+from wattpool_chaincode.ledger.pages import PURSE, REGISTER, Pages
 from wattpool_chaincode.ledger.period import (
     COLLECTION,
     PeriodState,
@@ -71,6 +71,10 @@ def settle_page(context: Context, argument: dict[str, Any]) -> dict[str, int]:
     good = _good(measured, frozenset(suspended))
     allocations = allocate_firm(context, state, reservations, good, entries)
     left = left_for_pool(good, allocations)
+    purses, registers = Pages(context, PURSE), Pages(context, REGISTER)
+    if page == 0:
+        matches = [*matches, *clear_measured(context, state, left, purses)]
+        entries |= read_entries_of(context, state.roster, parties_of(matches, scope))
     settled = settle_trades(matches, left, entries, slots=scope)
     accounts = sum_accounts(slots, settled)
     firm = delivered_wh(allocations)
@@ -83,12 +87,12 @@ def settle_page(context: Context, argument: dict[str, Any]) -> dict[str, int]:
         "trades": [trade.to_row() for trade in settled if trade.agreed.bid_slot in here],
     }
 
-    registers = Pages(context, REGISTER)
     for slot in slots:
         if slot in measured:
             _move_on(context, registers, measured[slot])
     registers.write()
-    credit_slots(context, start_utc, {slot: account.credit_ut for slot, account in accounts.items()})
+    credit_slots(context, start_utc, {slot: account.credit_ut for slot, account in accounts.items()}, purses=purses)
+    purses.write()
     private = codec.encode({"salt": chunks.salt_of(rows), "statements": statements})
     context.put_private(COLLECTION, key("statement", start_utc, page), private)
     context.put(key("settled", start_utc, page), codec.encode(result))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from wattpool_chaincode.market.order import Match, Mechanism, Order, Terms
+from wattpool_chaincode.market.rationing import share_by_uniform_rule
 
 
 class Level(StrEnum):
@@ -91,6 +92,28 @@ def residual(wishes: Iterable[Wish], matches: Iterable[Match]) -> list[Wish]:
         if balance_wh:
             left.append(replace(wish, balance_wh=balance_wh) if change else wish)
     return left
+
+
+def within_envelopes(wishes: Sequence[Wish], envelopes: Mapping[str, Sequence[int]]) -> list[Wish]:
+    """Return the wishes that go up, cut to what each feeder may import and export, the rest of them gone.
+
+    They are cut by the uniform rule, whatever their prices: overstating wins nothing.
+
+    Args:
+        wishes: what the feeders leave.
+        envelopes: import and export in watt-hours, by feeder; others are not limited.
+    """
+    cut: dict[int, int] = {}
+    for feeder, limits_wh in sorted(envelopes.items()):
+        for sign, limit_wh in zip((-1, 1), limits_wh, strict=True):
+            side = [wish for wish in wishes if wish.feeder == feeder and wish.balance_wh * sign > 0]
+            side.sort(key=lambda wish: (wish.lot, wish.slot))
+            energies_wh = [abs(wish.balance_wh) for wish in side]
+            if sum(energies_wh) > limit_wh:
+                shares_wh = share_by_uniform_rule(limit_wh, energies_wh)
+                cut |= {wish.slot: sign * share_wh for wish, share_wh in zip(side, shares_wh, strict=True)}
+    left = [replace(wish, balance_wh=cut[wish.slot]) if wish.slot in cut else wish for wish in wishes]
+    return [wish for wish in left if wish.balance_wh]
 
 
 def _order(wish: Wish, limit_ut_per_kwh: int) -> Order:

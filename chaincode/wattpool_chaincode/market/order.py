@@ -12,7 +12,7 @@ class Outcome(StrEnum):
     ACCEPTED = "accepted"  # at the price asked (paper A, Table 2, lines 9-10)
     COUNTERED = "countered"  # at the buyer's counter price (lines 13-14 and 18-19)
     REJECTED = "rejected"  # the counter price is below generation cost (lines 16-17)
-    CLEARED = "cleared"  # at one price for all (uniform)
+    CLEARED = "cleared"  # without a negotiation (all mechanisms but the pool)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +42,8 @@ class Match(NamedTuple):
         offer_slot: the seller.
         energy_wh: agreed energy; 0 if rejected.
         price_ut_per_kwh: agreed price; the counter price if rejected.
-        asked_ut_per_kwh: the seller's price, eq. (2) of paper A; the clearing price in `uniform`.
-        bid_ut_per_kwh: the buyer's price, eq. (3); the clearing price in `uniform`.
+        asked_ut_per_kwh: the seller's price, eq. (2) of paper A; his limit in `pay_as_bid`, else the price.
+        bid_ut_per_kwh: the buyer's price, eq. (3); else the price.
         outcome: how it came to that.
     """
 
@@ -58,15 +58,17 @@ class Match(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What the rules of the community say about prices.
+    """What a clearing goes by, besides the orders.
 
     Attributes:
         alpha_ut_per_kwh: what each interested buyer adds to a seller's price (eq. (2)).
         beta_ut_per_kwh: what each seller in the pool takes off a buyer's price (eq. (3)).
+        partners: buyer and seller of each pair that a coalition still holds together, in the order they were formed.
     """
 
     alpha_ut_per_kwh: int
     beta_ut_per_kwh: int
+    partners: tuple[tuple[int, int], ...] = ()
 
 
 class Mechanism(Protocol):

@@ -6,6 +6,7 @@ Where Table 2 is silent, or contradicts itself or the text, this is what is done
 | lines | here |
 |---|---|
 | 1 | N_br(i), the neighbourhood, is the group of orders that is cleared together; buyers come by merit. |
+| 1, t_Lim | The text forms pools "over the time period t_Lim". Time is cut into stretches of t_Lim. Who agreed in the period before, within the same stretch, are partners still and meet first, as far as their new orders allow, the buyers in the order in which they had formed; what they leave goes into new coalitions. A partner is a home, whoever moves in. With t_Lim of one period all are new. |
 | 2-4 | The table asks one seller to cover the demand, the text a pool of households. The pool is added up: a coalition is a buyer with the sellers, by merit, whose added energy covers what rationing awards him. |
 | 5 | What the pool cannot cover goes to the higher level, not the whole demand: nothing offered nearby stays unused. |
 | 6-8, 21 | Ends of blocks, and the loop over coalitions. C_i of eq. (2) is the number of coalitions that the seller is in, S of eq. (3) the number of sellers in the buyer's coalition. |
@@ -40,7 +41,8 @@ def clear(bids: Sequence[Order], offers: Sequence[Order], *, terms: Terms) -> li
     alpha, beta = terms.alpha_ut_per_kwh, terms.beta_ut_per_kwh
     consumer_prices = {bid.slot: bid.limit_ut_per_kwh for bid in bids}
     best_bids = [replace(bid, limit_ut_per_kwh=bid_ut_per_kwh(bid.limit_ut_per_kwh, 1, beta)) for bid in bids]
-    agreeing = pair_by_merit(best_bids, offers)
+    kept = _meet_again(best_bids, offers, terms.partners)
+    agreeing = [*kept, *pair_by_merit(*_left(best_bids, offers, kept))]
     interested = Counter(offer.slot for _, offer, _ in agreeing)
     matches = []
     for coalition in _coalitions(agreeing, consumer_prices, beta):
@@ -50,13 +52,31 @@ def clear(bids: Sequence[Order], offers: Sequence[Order], *, terms: Terms) -> li
             seller = pair[1]
             asked = asked_ut_per_kwh(seller.limit_ut_per_kwh, interested[seller.slot], alpha)
             matches.append(_negotiate(pair, asked=asked, bid=bid_price))
-    left_bids = _without(bids, ((bid.slot, energy_wh) for bid, _, energy_wh in agreeing))
-    left_offers = _without(offers, ((offer.slot, energy_wh) for _, offer, energy_wh in agreeing))
-    for pair in pair_by_merit(left_bids, left_offers):
+    for pair in pair_by_merit(*_left(bids, offers, agreeing)):
         bid, seller, _ = pair
         asked = asked_ut_per_kwh(seller.limit_ut_per_kwh, interested[seller.slot] + 1, alpha)
         matches.append(_negotiate(pair, asked=asked, bid=bid_ut_per_kwh(bid.limit_ut_per_kwh, 1, beta)))
     return matches
+
+
+def _meet_again(bids: Sequence[Order], offers: Sequence[Order], partners: Iterable[tuple[int, int]]) -> list[Pair]:
+    """Pair the orders of partners, buyer by buyer; each turns to his cheapest partner first."""
+    sellers_of: dict[int, list[int]] = {}
+    for bid_slot, offer_slot in partners:
+        sellers_of.setdefault(bid_slot, []).append(offer_slot)
+    bids_by_slot = {bid.slot: bid for bid in bids}
+    left = {offer.slot: offer for offer in offers}
+    pairs: list[Pair] = []
+    for bid_slot, sellers in sellers_of.items():
+        if bid_slot not in bids_by_slot:
+            continue
+        for pair in pair_by_merit([bids_by_slot[bid_slot]], [left[slot] for slot in sellers if slot in left]):
+            _, offer, energy_wh = pair
+            pairs.append(pair)
+            del left[offer.slot]
+            if energy_wh < offer.energy_wh:
+                left[offer.slot] = replace(offer, energy_wh=offer.energy_wh - energy_wh)
+    return pairs
 
 
 def _coalitions(
@@ -95,8 +115,15 @@ def _negotiate(pair: Pair, *, asked: int, bid: int) -> Match:
     )
 
 
-def _without(orders: Iterable[Order], agreed_wh: Iterable[tuple[int, int]]) -> list[Order]:
+def _left(bids: Sequence[Order], offers: Sequence[Order], pairs: Sequence[Pair]) -> tuple[list[Order], list[Order]]:
     """Return what is left of the orders when what was agreed by each slot is taken off."""
+    return (
+        _without(bids, ((bid.slot, energy_wh) for bid, _, energy_wh in pairs)),
+        _without(offers, ((offer.slot, energy_wh) for _, offer, energy_wh in pairs)),
+    )
+
+
+def _without(orders: Iterable[Order], agreed_wh: Iterable[tuple[int, int]]) -> list[Order]:
     taken_wh: Counter[int] = Counter()
     for slot, energy_wh in agreed_wh:
         taken_wh[slot] += energy_wh

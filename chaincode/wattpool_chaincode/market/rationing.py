@@ -12,29 +12,15 @@ limits, that energy would match. There is one order per connection, so nobody ca
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 from wattpool_chaincode.market.order import Order
 
 # A bid, an offer, and the energy that may pass between them.
 Pair = tuple[Order, Order, int]
-
-
-def pair_by_merit(bids: Sequence[Order], offers: Sequence[Order]) -> list[Pair]:
-    """Return who trades with whom, at maximum welfare: at most bids + offers - 1 pairs.
-
-    The dearest bid meets the cheapest offer and so on, orders of one limit by lot; a bid's pairs stand together, its
-    cheapest offer first. The result does not depend on the order in which bids and offers are given.
-    """
-    demand = sorted(bids, key=lambda bid: (-bid.limit_ut_per_kwh, bid.lot, bid.slot))
-    supply = sorted(offers, key=lambda offer: (offer.limit_ut_per_kwh, offer.lot, offer.slot))
-    wanted_wh = list(accumulate(bid.energy_wh for bid in demand))
-    offered_wh = list(accumulate(offer.energy_wh for offer in supply))
-    traded_wh = _traded_wh(demand, wanted_wh, supply, offered_wh)
-    if not traded_wh:
-        return []
-    return _sweep(demand, _awards_wh(demand, wanted_wh, traded_wh), supply, _awards_wh(supply, offered_wh, traded_wh))
+# Splits a total over wishes that come by lot: no share above its wish, together the total.
+Share = Callable[[int, Sequence[int]], list[int]]
 
 
 def share_by_uniform_rule(total_wh: int, wishes_wh: Sequence[int]) -> list[int]:
@@ -64,6 +50,31 @@ def share_by_uniform_rule(total_wh: int, wishes_wh: Sequence[int]) -> list[int]:
     return shares_wh
 
 
+def pair_by_merit(
+    bids: Sequence[Order], offers: Sequence[Order], *, share: Share = share_by_uniform_rule
+) -> list[Pair]:
+    """Return who trades with whom, at maximum welfare: at most bids + offers - 1 pairs.
+
+    The dearest bid meets the cheapest offer and so on, orders of one limit by lot; a bid's pairs stand together, its
+    cheapest offer first. The result does not depend on the order in which bids and offers are given.
+
+    Args:
+        bids: one per slot.
+        offers: one per slot.
+        share: how orders at the margin share what is left; the uniform rule wherever energies are only stated.
+    """
+    demand = sorted(bids, key=lambda bid: (-bid.limit_ut_per_kwh, bid.lot, bid.slot))
+    supply = sorted(offers, key=lambda offer: (offer.limit_ut_per_kwh, offer.lot, offer.slot))
+    wanted_wh = list(accumulate(bid.energy_wh for bid in demand))
+    offered_wh = list(accumulate(offer.energy_wh for offer in supply))
+    traded_wh = _traded_wh(demand, wanted_wh, supply, offered_wh)
+    if not traded_wh:
+        return []
+    demand_wh = _awards_wh(demand, wanted_wh, traded_wh, share)
+    supply_wh = _awards_wh(supply, offered_wh, traded_wh, share)
+    return _sweep(demand, demand_wh, supply, supply_wh)
+
+
 def _traded_wh(
     demand: Sequence[Order], wanted_wh: Sequence[int], supply: Sequence[Order], offered_wh: Sequence[int]
 ) -> int:
@@ -80,7 +91,7 @@ def _traded_wh(
     return dearer_wh if short == len(demand) else max(dearer_wh, affordable_wh(short))
 
 
-def _awards_wh(orders: Sequence[Order], totals_wh: Sequence[int], traded_wh: int) -> list[int]:
+def _awards_wh(orders: Sequence[Order], totals_wh: Sequence[int], traded_wh: int, share: Share) -> list[int]:
     """Return what each order gets of `traded_wh`, in merit order; the list ends after the marginal limit."""
     first = end = bisect_left(totals_wh, traded_wh)
     marginal_limit = orders[first].limit_ut_per_kwh
@@ -90,7 +101,7 @@ def _awards_wh(orders: Sequence[Order], totals_wh: Sequence[int], traded_wh: int
         end += 1
     energies_wh = [order.energy_wh for order in orders[:end]]
     full_wh = totals_wh[first - 1] if first else 0
-    energies_wh[first:] = share_by_uniform_rule(traded_wh - full_wh, energies_wh[first:])
+    energies_wh[first:] = share(traded_wh - full_wh, energies_wh[first:])
     return energies_wh
 
 

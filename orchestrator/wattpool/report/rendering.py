@@ -13,6 +13,7 @@ from wattpool.report.figures import Bill, Deviation, Flow, Negotiation, OwnUse, 
 from wattpool.report.local_time import clock, day_of, stamp
 from wattpool.report.reading import SettledPeriod
 from wattpool.report.texts import TEXTS
+from wattpool_chaincode.market.order import Outcome
 from wattpool_chaincode.records.period import Period, format_utc
 
 MOST_PARTNERS = 24
@@ -42,9 +43,10 @@ class Edition:
         community: its name.
         periods: settled, in their order, one at least.
         names: what to call a member, by slot.
-        own_use: what homes used of their own generation; None if nobody tells.
+        own_use: what homes used of their own generation and of what their batteries gave; None if nobody tells.
         zone: of all times.
         zone_name: how that is called.
+        batteries: slots of the homes that tell of one.
     """
 
     community: str
@@ -53,6 +55,7 @@ class Edition:
     own_use: OwnUse | None
     zone: tzinfo
     zone_name: str
+    batteries: frozenset[int] = frozenset()
 
     @property
     def span(self) -> str:
@@ -107,6 +110,7 @@ def render_report(edition: Edition, bills: Mapping[int, Bill], *, chosen: Settle
         span=edition.span,
         knows_own_use=edition.own_use is not None,
         names=edition.names,
+        batteries=[name for slot, name in sorted(edition.names.items()) if slot in edition.batteries],
         homes=_homes(edition, bills),
         whole=figures.total(flow for _, flow in by_day),
         fees_ut=sum(bill.fee_ut for bill in bills.values()),
@@ -145,6 +149,7 @@ def render_bill(edition: Edition, slot: int, bill: Bill) -> str:
         span=edition.span,
         knows_own_use=edition.own_use is not None,
         name=name,
+        has_battery=slot in edition.batteries,
         bill=bill,
         sums=bill.sums,
         partners=partners,
@@ -204,6 +209,7 @@ def _negotiation(edition: Edition, settled: SettledPeriod) -> dict[str, Any]:
     return {
         "start": stamp(settled.period.start_utc, edition.zone),
         "aborted": settled.aborted,
+        "is_negotiated": not found or any(one.pair.outcome is not Outcome.CLEARED for one in found),
         "negotiations": found[:MOST_PAIRS],
         "count": len(found),
     }

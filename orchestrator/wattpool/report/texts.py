@@ -12,6 +12,10 @@ TEXTS = MappingProxyType(
             "in kilowatt-hours (kWh), money in tokens."
         ),
         "own_use_source": "What homes used of their own generation happens behind their meters; the homes tell it.",
+        "battery_note": (
+            "What a battery takes from the panels counts when it gives it back, what it takes from elsewhere counts as "
+            "used: {names}."
+        ),
         "no_own_use": "What homes used of their own generation happens behind their meters; no ledger knows it.",
         "homes": "homes",
         "used": "used",
@@ -73,6 +77,11 @@ TEXTS = MappingProxyType(
             "unless it is below the cost of generating. Pairs on one feeder come first, then all others. When the "
             "period has passed, a trade is settled for what both meters measured, at most for what was agreed."
         ),
+        "cleared_text": (
+            "Each line is a seller and a buyer. Nobody negotiated: the community's rules matched them and made the "
+            "price. Pairs on one feeder come first, then all others. A trade is settled for what both meters measured, "
+            "at most for what was agreed; where the rules share out what was measured, the two are one."
+        ),
         "negotiation_aborted": "The market of this period was given up: {reason}",
         "negotiation_cut": "The first {shown} of {count} pairs are shown.",
         "level": "where",
@@ -86,7 +95,7 @@ TEXTS = MappingProxyType(
         "outcome_accepted": "accepted",
         "outcome_countered": "countered",
         "outcome_rejected": "rejected",
-        "outcome_cleared": "one price for all",
+        "outcome_cleared": "matched",
         "price": "price",
         "agreed": "agreed kWh",
         "settled": "settled kWh",
@@ -121,6 +130,10 @@ TEXTS = MappingProxyType(
         "bill_used": "You used {used} kWh: {own} of your own, {bought} from neighbours, {grid} from the grid.",
         "bill_generated": (
             "You generated {generated} kWh: {own} you used yourself, {sold} went to neighbours, {grid} to the grid."
+        ),
+        "bill_battery": (
+            "Your battery is part of this: what it took from your panels counts when it gave it back, what it took "
+            "from elsewhere counts as used."
         ),
         "bill_imported": "You drew {imported} kWh: {bought} from neighbours, {grid} from the grid.",
         "bill_exported": "You gave away {exported} kWh: {sold} to neighbours, {grid} to the grid.",

@@ -14,10 +14,12 @@ from typing import Any
 
 from wattpool.bad_input import BadInput, listed
 from wattpool.report.local_time import is_zone
+from wattpool.simulation.battery import BatteryPlan
 from wattpool_chaincode import fields
 from wattpool_chaincode.contract.connection import POWER
-from wattpool_chaincode.contract.rules import PRICE, SHARE, Tariff
+from wattpool_chaincode.contract.rules import PRICE, SHARE, TIME_LIMIT, Tariff
 from wattpool_chaincode.market.mechanisms import MECHANISMS
+from wattpool_chaincode.records.units import PPM
 
 MAX_FILE_BYTES = 1_000_000
 STANDARD = "standard"
@@ -27,6 +29,8 @@ STANDARD_TARIFF = {
     "levies_ut_per_kwh": 30_000,
     "feed_in_ut_per_kwh": 80_000,
 }
+# Of the usual size for a household, and a round trip's usual loss.
+STANDARD_BATTERY = {"capacity_wh": 10_000, "power_w": 5_000, "efficiency_ppm": 900_000}
 # Twenty tokens pay for 66 kWh at the standard retail price: more than any home of the real set ever used in a day.
 DEFAULTS: dict[str, Any] = {
     "community": "sierra-crest",
@@ -63,6 +67,24 @@ TOKENS = fields.Check(
     lambda value: type(value) is int and 0 <= value <= fields.MAX_UT,
 )
 ZONE = fields.Check("a time zone such as Europe/Berlin", lambda value: isinstance(value, str) and is_zone(value))
+HOURS = fields.Check(
+    "a list of two different hours from 0 to 23",
+    lambda value: (
+        isinstance(value, list)
+        and len(set(value)) == len(value) == 2  # noqa: PLR2004 -- the first and the last
+        and all(type(hour) is int and 0 <= hour <= 23 for hour in value)  # noqa: PLR2004 -- of a day
+    ),
+)
+EFFICIENCY = fields.Check(
+    "a share from 1 to 1,000,000 parts per million", lambda value: type(value) is int and 0 < value <= PPM
+)
+BATTERY_CHECKS = {
+    "capacity_wh": fields.COUNT,
+    "power_w": POWER,
+    "efficiency_ppm": EFFICIENCY,
+    "buy_hours_utc": HOURS,
+    "sell_hours_utc": HOURS,
+}
 COMMUNITY_CHECKS = {
     "community": fields.NAME,
     "meter_model": fields.NAME,
@@ -70,6 +92,7 @@ COMMUNITY_CHECKS = {
     "mechanism": fields.one_of(*MECHANISMS),
     "alpha_ut_per_kwh": PRICE,
     "beta_ut_per_kwh": PRICE,
+    "pool_time_limit_s": TIME_LIMIT,
     "fee_feeder_ut_per_kwh": PRICE,
     "fee_community_ut_per_kwh": PRICE,
     "firm_deposit_ppm": SHARE,
@@ -95,12 +118,16 @@ class HomePlan:
         generation_cost_ut_per_kwh: what generating costs the owner, who sells for no less, and for more than the
             feed-in price.
         line_limit_w: the most its connection carries, either way.
+        max_buy_ut_per_kwh: the most the owner pays, fees included; None for what is usual under the mechanism.
+        battery: None if it has none.
     """
 
     feeder: str
     tariff: str
     generation_cost_ut_per_kwh: int
     line_limit_w: int
+    max_buy_ut_per_kwh: int | None = None
+    battery: BatteryPlan | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +143,7 @@ class CommunityPlan:
         mechanism: name of the market mechanism.
         alpha_ut_per_kwh: eq. (2) of paper A.
         beta_ut_per_kwh: eq. (3) of paper A.
+        pool_time_limit_s: how long coalitions of the pool stay together; None for one market period.
         fee_feeder_ut_per_kwh: local network fee of a trade within a feeder.
         fee_community_ut_per_kwh: the same between feeders.
         firm_deposit_ppm: what the seller of a firm offer puts aside, as a share of its price.
@@ -134,6 +162,7 @@ class CommunityPlan:
     mechanism: str
     alpha_ut_per_kwh: int
     beta_ut_per_kwh: int
+    pool_time_limit_s: int | None
     fee_feeder_ut_per_kwh: int
     fee_community_ut_per_kwh: int
     firm_deposit_ppm: int
@@ -218,6 +247,8 @@ def _plan(file: _File, values: dict[str, Any], households: Sequence[str]) -> Com
         "tariff": fields.one_of(*tariffs),
         "generation_cost_ut_per_kwh": PRICE,
         "line_limit_w": POWER,
+        "max_buy_ut_per_kwh": PRICE,
+        "battery": TABLE,
     }
     homes = {}
     for index, name in enumerate(names):
@@ -230,7 +261,8 @@ def _plan(file: _File, values: dict[str, Any], households: Sequence[str]) -> Com
             "generation_cost_ut_per_kwh": community["generation_cost_ut_per_kwh"],
             "line_limit_w": community["line_limit_w"],
         }
-        homes[name] = HomePlan(**(defaults | own))
+        battery = {"battery": _battery(file, name, own["battery"])} if "battery" in own else {}
+        homes[name] = HomePlan(**(defaults | own | battery))
     return CommunityPlan(
         community=community["community"],
         meter_model=community["meter_model"],
@@ -240,6 +272,7 @@ def _plan(file: _File, values: dict[str, Any], households: Sequence[str]) -> Com
         mechanism=community["mechanism"],
         alpha_ut_per_kwh=community["alpha_ut_per_kwh"],
         beta_ut_per_kwh=community["beta_ut_per_kwh"],
+        pool_time_limit_s=community.get("pool_time_limit_s"),
         fee_feeder_ut_per_kwh=community["fee_feeder_ut_per_kwh"],
         fee_community_ut_per_kwh=community["fee_community_ut_per_kwh"],
         firm_deposit_ppm=community["firm_deposit_ppm"],
@@ -249,6 +282,13 @@ def _plan(file: _File, values: dict[str, Any], households: Sequence[str]) -> Com
         purse_target_ut=community["purse_target_ut"],
         zone=community["zone"],
     )
+
+
+def _battery(file: _File, home: str, values: dict[str, Any]) -> BatteryPlan:
+    file.check(("homes", home, "battery"), values, BATTERY_CHECKS)
+    plan = STANDARD_BATTERY | values
+    hours = {name: tuple(plan[name]) for name in ("buy_hours_utc", "sell_hours_utc") if name in plan}
+    return BatteryPlan(**(plan | hours))
 
 
 def _tariffs(file: _File, tables: dict[str, Any]) -> dict[str, Tariff]:

@@ -56,6 +56,7 @@ class Simulation:
             beta_ut_per_kwh=plan.beta_ut_per_kwh,
             fee_feeder_ut_per_kwh=plan.fee_feeder_ut_per_kwh,
             fee_community_ut_per_kwh=plan.fee_community_ut_per_kwh,
+            pool_time_limit_s=self.scenario.pool_time_limit_s,
             gate_lead_s=GATE_LEAD_S,
             report_due_s=REPORT_DUE_S,
             firm_deposit_ppm=plan.firm_deposit_ppm,

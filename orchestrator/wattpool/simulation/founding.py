@@ -53,7 +53,7 @@ def _party(home: Home, community: str) -> dict[str, object]:
         "public_key": signing.public_bytes(home.owner_key).hex(),
         "tariff": home.plan.tariff,
         "generation_cost_ut_per_kwh": home.plan.generation_cost_ut_per_kwh,
-        "max_buy_ut_per_kwh": home.tariff.retail_ut_per_kwh,
+        "max_buy_ut_per_kwh": home.max_buy_ut_per_kwh,
     }
     return {"join": _sign(community, "join", (home.party, home.owner_key), join).to_json()}
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from wattpool.simulation.battery import BatteryAccount, live_through
 from wattpool.simulation.community import HomePlan
 from wattpool.simulation.scenario import Scenario
 from wattpool_chaincode.contract.rules import Tariff
@@ -21,7 +22,7 @@ AGENT_VERSION = "0.1.0"
 
 @dataclass(frozen=True, kw_only=True)
 class Home:
-    """One household of the simulation: its plan, its keys and its meter."""
+    """One household of the simulation: its plan, its keys, its meter, and its battery's account of the whole run."""
 
     name: str
     plan: HomePlan
@@ -31,6 +32,8 @@ class Home:
     owner_key: ec.EllipticCurvePrivateKey
     device_key: ec.EllipticCurvePrivateKey
     source: ProfileSource
+    battery: BatteryAccount
+    max_buy_ut_per_kwh: int
     meter: "MeterInPlay"
 
     @property
@@ -123,7 +126,8 @@ def build_homes(scenario: Scenario) -> list[Home]:
     plan, profiles, secrets, first = scenario.plan, scenario.profiles, scenario.secrets, scenario.first
     homes = []
     for name, home in plan.homes.items():
-        source = ProfileSource(first, profiles.consumption_wh[name], profiles.generation_wh[name])
+        flows, battery = live_through(home.battery, first, profiles.consumption_wh[name], profiles.generation_wh[name])
+        source = ProfileSource(first, flows)
         device_key = secrets.key(f"device/{name}")
         tariff = plan.tariffs[home.tariff]
         nameplate = Nameplate(
@@ -135,8 +139,11 @@ def build_homes(scenario: Scenario) -> list[Home]:
             agent_version=AGENT_VERSION,
             boot_id="simulation",
         )
+        max_buy_ut_per_kwh = home.max_buy_ut_per_kwh
+        if max_buy_ut_per_kwh is None:
+            max_buy_ut_per_kwh = _usual_bid_ut_per_kwh(tariff, scenario.mechanism)
         limits = Limits(
-            generation_cost_ut_per_kwh=home.generation_cost_ut_per_kwh, max_buy_ut_per_kwh=tariff.retail_ut_per_kwh
+            generation_cost_ut_per_kwh=home.generation_cost_ut_per_kwh, max_buy_ut_per_kwh=max_buy_ut_per_kwh
         )
         meter = Meter(nameplate, limits, started_utc=first.start_utc)
         expectation: Forecast = Persistence() if scenario.forecast == "last" else Foresight(source)
@@ -150,7 +157,19 @@ def build_homes(scenario: Scenario) -> list[Home]:
                 owner_key=secrets.key(f"owner/{name}"),
                 device_key=device_key,
                 source=source,
+                battery=battery,
+                max_buy_ut_per_kwh=max_buy_ut_per_kwh,
                 meter=MeterInPlay(meter, source, expectation, first),
             )
         )
     return homes
+
+
+def _usual_bid_ut_per_kwh(tariff: Tariff, mechanism: str) -> int:
+    """Return what an owner bids who names nothing: the retail price, where bidding high costs nothing.
+
+    Who pays as bid and bids that gains nothing, and is left without a trade: he goes half the way to the feed-in price.
+    """
+    if mechanism == "pay_as_bid":
+        return (tariff.retail_ut_per_kwh + tariff.feed_in_ut_per_kwh) // 2
+    return tariff.retail_ut_per_kwh

@@ -23,7 +23,13 @@ class HouseholdFigures:
     Attributes:
         consumed_wh: by the home.
         generated_wh: by its panels.
-        own_use_wh: generated and used at once.
+        own_use_wh: generated or discharged, and used at once.
+        charged_own_wh: into its battery from its panels.
+        charged_bought_wh: into its battery from what it imported.
+        discharged_own_wh: by its battery, of what its panels had generated.
+        discharged_bought_wh: by its battery, of what had been imported.
+        battery_lost_wh: in charging.
+        stored_wh: in its battery at the end.
         bought_wh: from neighbours, in the pool and by hand.
         sold_wh: to neighbours, likewise.
         grid_import_wh: from the grid.
@@ -39,6 +45,12 @@ class HouseholdFigures:
     consumed_wh: int = 0
     generated_wh: int = 0
     own_use_wh: int = 0
+    charged_own_wh: int = 0
+    charged_bought_wh: int = 0
+    discharged_own_wh: int = 0
+    discharged_bought_wh: int = 0
+    battery_lost_wh: int = 0
+    stored_wh: int = 0
     bought_wh: int = 0
     sold_wh: int = 0
     grid_import_wh: int = 0
@@ -117,6 +129,10 @@ def summarise(simulation: Simulation, periods: Iterable[SettledPeriod] | None = 
         "consumed_wh": total.consumed_wh,
         "generated_wh": total.generated_wh,
         "own_use_wh": total.own_use_wh,
+        "charged_wh": total.charged_own_wh + total.charged_bought_wh,
+        "discharged_wh": total.discharged_own_wh + total.discharged_bought_wh,
+        "battery_lost_wh": total.battery_lost_wh,
+        "stored_wh": total.stored_wh,
         "traded_wh": totals["traded_wh"],
         "agreed_wh": totals["agreed_wh"],
         "grid_import_wh": total.grid_import_wh,
@@ -145,6 +161,7 @@ def edition_of(simulation: Simulation, periods: Sequence[SettledPeriod]) -> Edit
         community=simulation.scenario.community,
         periods=periods,
         names={slots[home.connection]: home.name for home in simulation.homes},
+        batteries=frozenset(slots[home.connection] for home in simulation.homes if home.plan.battery is not None),
         own_use=lambda connection, period: sources[connection].flows(period).own_use_wh,
         zone=zone_of(zone),
         zone_name=zone,
@@ -155,7 +172,7 @@ def _add_up(
     homes: Sequence[Home], periods: Sequence[SettledPeriod]
 ) -> tuple[dict[str, HouseholdFigures], Counter[str]]:
     by_connection = {home.connection: home for home in homes}
-    households = {home.name: HouseholdFigures() for home in homes}
+    households = {home.name: _with_battery(home) for home in homes}
     totals: Counter[str] = Counter()
     for settled in periods:
         totals["periods"] += 1
@@ -168,6 +185,19 @@ def _add_up(
             home = by_connection[statement["connection"]]
             households[home.name].add(home, home.source.flows(settled.period), statement, settled.firm)
     return households, totals
+
+
+def _with_battery(home: Home) -> HouseholdFigures:
+    """Return a household's figures with its battery's, which only its own model knows."""
+    account = home.battery
+    return HouseholdFigures(
+        charged_own_wh=account.charged_own_wh,
+        charged_bought_wh=account.charged_bought_wh,
+        discharged_own_wh=account.discharged_own_wh,
+        discharged_bought_wh=account.discharged_bought_wh,
+        battery_lost_wh=account.lost_wh,
+        stored_wh=account.stored_wh,
+    )
 
 
 def _held_by_offers_ut(ledger: Chain) -> int:
@@ -189,10 +219,15 @@ def _sum(households: list[HouseholdFigures]) -> HouseholdFigures:
 def _check(summary: dict[str, Any], figures: list[HouseholdFigures]) -> None:
     """Check that every household's and everybody's energy and all tokens add up, before anyone reads a figure."""
     for one in figures:
-        if one.consumed_wh != one.own_use_wh + one.bought_wh + one.grid_import_wh:
+        charged_wh = one.charged_own_wh + one.charged_bought_wh
+        discharged_wh = one.discharged_own_wh + one.discharged_bought_wh
+        if one.consumed_wh + one.charged_bought_wh != one.own_use_wh + one.bought_wh + one.grid_import_wh:
             raise RuntimeError(f"consumption does not close: {one}")
-        if one.generated_wh != one.own_use_wh + one.sold_wh + one.grid_export_wh:
+        given_wh = one.own_use_wh + one.charged_own_wh + one.sold_wh + one.grid_export_wh
+        if one.generated_wh + discharged_wh != given_wh:
             raise RuntimeError(f"generation does not close: {one}")
+        if charged_wh != discharged_wh + one.battery_lost_wh + one.stored_wh:
+            raise RuntimeError(f"the battery does not close: {one}")
     held = summary["balances_ut"] + summary["escrow_ut"]
     issued = summary["tokens_bought_ut"] - summary["tokens_redeemed_ut"]
     if held != issued:

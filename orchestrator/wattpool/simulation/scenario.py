@@ -1,7 +1,9 @@
 """What a simulation starts from."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
+from typing import Any
 
 from wattpool.bad_input import BadInput
 from wattpool.simulation.community import CommunityPlan
@@ -41,6 +43,17 @@ class Scenario:
         if self.forecast not in FORECASTS:
             raise BadInput("--forecast", None, f"{self.forecast!r}; {' or '.join(FORECASTS)} was expected")
 
+        if self.pool_time_limit_s % self.first.length_s:
+            raise BadInput(
+                "--period",
+                None,
+                f"{self.first.length_s} s does not divide the community's pool_time_limit_s, {self.pool_time_limit_s}",
+            )
+
+    @property
+    def pool_time_limit_s(self) -> int:
+        return self.plan.pool_time_limit_s or self.first.length_s
+
     @property
     def first(self) -> Period:
         return Period(self.profiles.start_utc, self.profiles.interval_s)
@@ -51,12 +64,15 @@ class Scenario:
 
     @cached_property
     def community(self) -> str:
-        """The community's name on the ledger: the plan's, and a digest of all that the run starts from."""
+        """The community's name on the ledger: the plan's, and a digest of all that the run starts from.
+
+        What a plan leaves open does not count, so that an option more leaves the names of the runs without it alone.
+        """
         # The same ledger may be reported on in any time zone.
         plan = {item.name: getattr(self.plan, item.name) for item in fields(self.plan) if item.name != "zone"}
         whole = {
-            **plan,
-            "homes": {name: asdict(home) for name, home in self.plan.homes.items()},
+            **_said(plan),
+            "homes": {name: _said(asdict(home)) for name, home in self.plan.homes.items()},
             "tariffs": {name: asdict(tariff) for name, tariff in self.plan.tariffs.items()},
             "consumption_wh": {name: list(values) for name, values in self.profiles.consumption_wh.items()},
             "generation_wh": {name: list(values) for name, values in self.profiles.generation_wh.items()},
@@ -70,3 +86,7 @@ class Scenario:
     @property
     def secrets(self) -> Secrets:
         return Secrets(self.seed, self.community)
+
+
+def _said(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
