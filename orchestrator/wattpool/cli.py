@@ -18,7 +18,18 @@ from rich.table import Table
 from wattpool.bad_input import BadInput
 from wattpool.ledgers.places import fabric_path, open_fabric
 from wattpool.ledgers.port import Ledger, LedgerError
-from wattpool.operating import checkpoints, corrections, devices, members, offers, rules, suspension, tokens
+from wattpool.operating import (
+    checkpoints,
+    corrections,
+    devices,
+    feeders,
+    members,
+    offers,
+    periods,
+    rules,
+    suspension,
+    tokens,
+)
 from wattpool.receipts.cli import check_command, receipt_command, roots_command
 from wattpool.report.cli import bill_command, report_command
 from wattpool.report.files import write_bills, write_report
@@ -159,6 +170,8 @@ app.command("bill")(bill_command)
 app.command("suspend")(suspension.suspend)
 app.command("reinstate")(suspension.reinstate)
 app.command("void")(suspension.void)
+app.add_typer(periods.app, name="period")
+app.add_typer(feeders.app, name="feeder")
 app.add_typer(offers.app, name="offer")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(members.app, name="member")

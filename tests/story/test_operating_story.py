@@ -636,3 +636,40 @@ def test_two_organisations_agree_on_a_checkpoint_and_whoever_kept_it_can_check(
     assert f"the blocks hash to {root}, not to {'0' * 64}" in done.err
     assert wattpool.refusal("checkpoint", "check", street.place, "--number", 2).startswith("checkpoint_not_next: ")
     assert wattpool.refusal("checkpoint", "check", street.place, "--root", "abc").startswith("--root: ")
+
+
+# Periods and feeders.
+
+
+def test_the_market_of_a_period_is_given_up_by_two_organisations(
+    street: CommunityOnLedger, wattpool: CommandLine
+) -> None:
+    start = ("--start", format_utc(FIRST.start_utc))
+    assert wattpool("period", "show", street.place) == f"{FIRST}, 900 s: open\n"
+    words = ("period", "abort", street.place, *start, "--reason", "no quorum of meters", "--by")
+    assert wattpool(*words, "dso") == "open, voted for by DsoMSP; two organisations have to agree\n"
+    assert wattpool(*words, "members").startswith("active, voted for by DsoMSP, MembersMSP")
+    said = wattpool("period", "show", street.place, *start)
+    assert "given up: no quorum of meters, voted for by DsoMSP, MembersMSP\n" in said
+    assert "agreed: 0 trades, 0.000 kWh, 0.000000 tokens in escrow\n" in said
+    assert wattpool("period", "show", street.place, "--start", format_utc(THIRD.start_utc)).endswith("not opened\n")
+
+
+def test_an_envelope_and_a_curtailment_are_the_dsos_to_state(street: CommunityOnLedger, wattpool: CommandLine) -> None:
+    span = ("--start", format_utc(SECOND.start_utc), "--end", format_utc(THIRD.end_utc))
+    limits = ("--max-import", "12.5", "--max-export", "0")
+    said = wattpool("feeder", "envelope", street.place, "B", *span, *limits)
+    limited = "feeder B imports at most 12.5 kW and exports at most 0 kW\n"
+    assert said == f"{SECOND}: {limited}{THIRD}: {limited}"
+    with EmbeddedLedger.open(Path(street.place), chaincodes=CHAINCODES) as ledger:
+        state = dict(ledger.state("ledger"))
+    stored = [value for key, value in state.items() if key.startswith("envelope/")]
+    assert stored == [b'{"export_w":0,"import_w":12500}'] * 2
+    assert wattpool("feeder", "curtail", street.place, "B", *span, "--reason", "cable fault").count("curtailed") == 2
+    refused = ("feeder", "envelope", street.place)
+    one = span[:2]
+    assert wattpool.refusal(*refused, "C", *one, *limits).startswith("feeder_unknown: ")
+    assert wattpool.refusal(*refused, "B", *one, *limits, "--by", "members").startswith("not_authorised: ")
+    assert wattpool.refusal(*refused, "B", *one, "--max-import", "-1", "--max-export", "0").startswith("--max-import: ")
+    backwards = ("--start", span[3], "--end", span[1])
+    assert wattpool.refusal(*refused, "B", *backwards, *limits).startswith("--end: ")

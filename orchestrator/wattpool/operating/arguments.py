@@ -18,6 +18,7 @@ from wattpool_chaincode.records.period import Period
 from wattpool_chaincode.records.units import UT_PER_TOKEN, WH_PER_KWH
 
 Value = TypeVar("Value")
+W_PER_KW = 1_000
 ORGANISATIONS = {"aggregator": AGGREGATOR, "dso": DSO, "members": MEMBERS}
 
 Place = Annotated[
@@ -78,6 +79,11 @@ def read_tokens(option: str, text: str) -> int:
 def read_kwh(option: str, text: str) -> int:
     """Return kilowatt-hours, such as 1.25, in watt-hours."""
     return _read_decimal(option, text, WH_PER_KWH, 3, "kWh")
+
+
+def read_kw(option: str, text: str) -> int:
+    """Return kilowatts, such as 1.25, in watts."""
+    return _read_decimal(option, text, W_PER_KW, 3, "kW")
 
 
 def read_time(option: str, text: str) -> int:
