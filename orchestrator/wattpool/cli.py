@@ -19,6 +19,7 @@ from wattpool.bad_input import BadInput
 from wattpool.ledgers.places import fabric_path, open_fabric
 from wattpool.ledgers.port import Ledger, LedgerError
 from wattpool.operating import (
+    bills,
     checkpoints,
     corrections,
     devices,
@@ -26,12 +27,12 @@ from wattpool.operating import (
     members,
     offers,
     periods,
+    receipts,
     rules,
     suspension,
     tokens,
 )
-from wattpool.receipts.cli import check_command, receipt_command, roots_command
-from wattpool.report.cli import bill_command, report_command
+from wattpool.operating.arguments import read_time
 from wattpool.report.files import write_bills, write_report
 from wattpool.report.formats import kwh, rounded
 from wattpool.simulation.clock import SimulatedClock
@@ -42,7 +43,6 @@ from wattpool.simulation.profiles import (
     BUNDLED,
     BUNDLED_DAY_START_UTC,
     Profiles,
-    parse_utc,
     read_profiles,
     select,
     to_periods,
@@ -162,11 +162,11 @@ def export(
     typer.echo(f"{', '.join(f'{blocks} blocks of {channel}' for channel, blocks in heights.items())} are in {out}")
 
 
-app.command("roots")(roots_command)
-app.command("receipt")(receipt_command)
-app.command("check")(check_command)
-app.command("report")(report_command)
-app.command("bill")(bill_command)
+app.command("roots")(receipts.roots)
+app.command("receipt")(receipts.receipt)
+app.command("check")(receipts.check)
+app.command("report")(bills.report)
+app.command("bill")(bills.bill)
 app.command("suspend")(suspension.suspend)
 app.command("reinstate")(suspension.reinstate)
 app.command("void")(suspension.void)
@@ -205,10 +205,7 @@ def main() -> None:
 def _choose_profiles(path: Path | None, *, start: str | None, days: int, pv: str | None, period_s: int) -> Profiles:
     start_utc = None
     if start is not None:
-        try:
-            start_utc = parse_utc(start)
-        except ValueError as error:
-            raise BadInput("--start", None, str(error)) from error
+        start_utc = read_time("--start", start)
     elif path is None and days == 1:
         start_utc = BUNDLED_DAY_START_UTC
     names = None if pv is None else [name.strip() for name in pv.split(",") if name.strip()]

@@ -17,7 +17,6 @@ from wattpool.simulation.engine import Simulation, clock_for, open_ledger
 from wattpool.simulation.profiles import (
     BUNDLED,
     BUNDLED_DAY_START_UTC,
-    parse_utc,
     read_profiles,
     select,
     to_periods,
@@ -27,6 +26,7 @@ from wattpool.simulation.scenario import Scenario
 from wattpool_chaincode.chaincodes import CHAINCODES
 from wattpool_chaincode.market.mechanisms import MECHANISMS
 from wattpool_chaincode.organisations import AGGREGATOR
+from wattpool_chaincode.records.period import parse_utc
 from wattpool_chaincode.records.units import amount_ut
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "households.csv"

@@ -8,11 +8,11 @@ from wattpool.simulation.profiles import (
     MAX_LINE_BYTES,
     Profiles,
     default_pv,
-    parse_utc,
     read_profiles,
     select,
     to_periods,
 )
+from wattpool_chaincode.records.period import parse_utc
 
 HEADER = "timestamp_utc,household,consumption_wh,generation_wh\n"
 GOOD = HEADER + (

@@ -1,7 +1,7 @@
 """Market periods: half-open intervals of UTC, named by their start."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 DEFAULT_LENGTH_S = 900
 DAY_S = 86_400
@@ -49,3 +49,18 @@ def period_of(time_utc: int, length_s: int = DEFAULT_LENGTH_S) -> Period:
 def format_utc(time_utc: int) -> str:
     """Return seconds since 1970 as ISO 8601 with a Z: `2017-03-20T07:00:00Z`."""
     return datetime.fromtimestamp(time_utc, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_utc(text: str) -> int:
+    """Return an ISO 8601 time in UTC (`2017-03-20T07:00:00Z`, or `+00:00`) as seconds since 1970.
+
+    Raises:
+        ValueError: if it is anything else, or has a fraction of a second.
+    """
+    time = datetime.fromisoformat(text)
+    if time.utcoffset() != timedelta(0) or time.microsecond:
+        raise ValueError(f"{text!r} is not a whole second in UTC")
+    time_utc = int(time.timestamp())
+    if time_utc < 0:
+        raise ValueError(f"{text!r} is before 1970")
+    return time_utc

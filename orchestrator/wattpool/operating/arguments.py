@@ -11,10 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from wattpool.bad_input import BadInput
-from wattpool.simulation.profiles import parse_utc
 from wattpool_chaincode.fields import Check
 from wattpool_chaincode.organisations import AGGREGATOR, DSO, MEMBERS
-from wattpool_chaincode.records.period import Period
+from wattpool_chaincode.records.period import Period, parse_utc
 from wattpool_chaincode.records.units import UT_PER_TOKEN, WH_PER_KWH
 
 Value = TypeVar("Value")

@@ -4,18 +4,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wattpool.client import Chain
 from wattpool.ledgers.embedded import EmbeddedLedger
 from wattpool.ledgers.places import fabric_path, open_fabric
-from wattpool.ledgers.port import Ledger
 from wattpool_chaincode.chaincodes import CHAINCODES
 from wattpool_chaincode.contract import CHANNEL as CONTRACT_CHANNEL
 from wattpool_chaincode.organisations import AGGREGATOR
 
+if TYPE_CHECKING:
+    from wattpool.ledgers.fabric import FabricLedger
+
 
 @contextmanager
-def open_place(place: str, *, to_write: bool) -> Iterator[Ledger]:
+def open_place(place: str, *, to_write: bool) -> Iterator["EmbeddedLedger | FabricLedger"]:
     """Open the ledger of a founded community, to read or also to write.
 
     Raises:

@@ -8,7 +8,6 @@ else is refused with file and line, because a simulation of half a file would lo
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import IO
 
 from wattpool.bad_input import BadInput, listed
 from wattpool_chaincode import fields
-from wattpool_chaincode.records.period import DAY_S, format_utc
+from wattpool_chaincode.records.period import DAY_S, format_utc, parse_utc
 
 COLUMNS = ("timestamp_utc", "household", "consumption_wh", "generation_wh")
 MAX_LINE_BYTES = 1_000
@@ -155,21 +154,6 @@ def to_periods(profiles: Profiles, period_s: int) -> Profiles:
         consumption_wh=convert(profiles.consumption_wh),
         generation_wh=convert(profiles.generation_wh),
     )
-
-
-def parse_utc(text: str) -> int:
-    """Return an ISO 8601 time in UTC (`2017-03-20T07:00:00Z`, or `+00:00`) as seconds since 1970.
-
-    Raises:
-        ValueError: if it is anything else, or has a fraction of a second.
-    """
-    time = datetime.fromisoformat(text)
-    if time.utcoffset() != timedelta(0) or time.microsecond:
-        raise ValueError(f"{text!r} is not a whole second in UTC")
-    time_utc = int(time.timestamp())
-    if time_utc < 0:
-        raise ValueError(f"{text!r} is before 1970")
-    return time_utc
 
 
 def _index_of(profiles: Profiles, start_utc: int) -> int:

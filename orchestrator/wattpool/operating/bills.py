@@ -7,13 +7,12 @@ import typer
 
 from wattpool.bad_input import BadInput
 from wattpool.client import Chain
-from wattpool.operating.arguments import Place
+from wattpool.operating.arguments import Place, read_time
 from wattpool.operating.opening import open_place
 from wattpool.report.files import write_bills, write_report
 from wattpool.report.local_time import DEFAULT, zone_of
 from wattpool.report.reading import LedgerReader, SettledPeriod
 from wattpool.report.rendering import Edition
-from wattpool.simulation.profiles import parse_utc
 from wattpool_chaincode.contract import CHANNEL as CONTRACT_CHANNEL
 from wattpool_chaincode.ledger import CHANNEL as LEDGER_CHANNEL
 from wattpool_chaincode.records.period import format_utc
@@ -23,7 +22,7 @@ _NAME_DIGITS = 8
 ZoneOption = Annotated[str, typer.Option(help="Time zone of all times, such as Europe/Berlin.")]
 
 
-def report_command(
+def report(
     ledger: Place,
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("report.html"),
     period: Annotated[
@@ -38,7 +37,7 @@ def report_command(
     typer.echo(f"{len(edition.periods)} periods in {out}")
 
 
-def bill_command(
+def bill(
     ledger: Place,
     connection: Annotated[str, typer.Option(help="Pseudonym of the connection point, or how it begins.")],
     out: Annotated[Path, typer.Option(help="Directory for the bill as HTML and CSV.")] = Path(),
@@ -77,10 +76,7 @@ def _read(ledger: str, zone: str) -> Edition:
 
 
 def _settled(edition: Edition, period: str) -> SettledPeriod:
-    try:
-        start_utc = parse_utc(period)
-    except ValueError as error:
-        raise BadInput("--period", None, str(error)) from error
+    start_utc = read_time("--period", period)
     for settled in edition.periods:
         if settled.period.start_utc == start_utc:
             return settled
