@@ -60,7 +60,8 @@ def run() -> Result:
         root = Path(scratch)
         with (
             EmbeddedLedger.create(root / "ledger", community="bench", chaincodes=chaincodes) as ledger,
-            EmbeddedLedger.read(root / "ledger", chaincodes=chaincodes) as elsewhere,
+            EmbeddedLedger.create(root / "other", community="bench", chaincodes=chaincodes) as other,
+            EmbeddedLedger.read(root / "other", chaincodes=chaincodes) as elsewhere,
             closing(sqlite3.connect(directory.database(root / "ledger"))) as reader,
             closing(_bare(root / "bare.db")) as bare,
             closing(_bare(root / "bytes.db")) as blobs,
@@ -69,11 +70,10 @@ def run() -> Result:
             for group, repeats in GROUPS.items():
                 rounds = []
                 for _ in range(repeats):
-                    foreign = [_endorse(elsewhere, next(keys)) for _ in range(group)]
-                    foreign_s = seconds(partial(_commit, ledger, foreign))
-                    # Untimed, so that both files hold the same.
-                    _insert(bare, _rows(reader, ledger.height(CHANNEL) - 1))
-                    own = [_endorse(ledger, next(keys)) for _ in range(group)]
+                    numbers = [next(keys) for _ in range(group)]
+                    foreign = [_endorse(elsewhere, number) for number in numbers]
+                    foreign_s = seconds(partial(_commit, other, foreign))
+                    own = [_endorse(ledger, number) for number in numbers]
                     own_s = seconds(partial(_commit, ledger, own))
                     bare_s = seconds(partial(_insert, bare, _rows(reader, ledger.height(CHANNEL) - 1)))
                     bodies = {"bodies": [(one.transaction.data,) for one in own]}
