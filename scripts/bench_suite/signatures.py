@@ -60,13 +60,6 @@ def run() -> Result:
     return Result(bars=bars)
 
 
-def check_s() -> float:
-    """Return what one check by `cryptography` alone takes."""
-    key, message = ec.generate_private_key(ec.SECP256R1()), bytes(400)
-    public_key, signature = key.public_key(), signing.sign(key, message)
-    return 1 / _a_second(lambda: public_key.verify(signature, message, _ALGORITHM))
-
-
 def _a_second(check: Callable[[], object]) -> float:
     started = process_time()
     for _ in range(CHECKS):

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import sqlite3
 import stat
@@ -29,6 +30,7 @@ from wattpool.ledgers.simulator import MAX_MESSAGE_BYTES, Misuse
 from wattpool_chaincode.chaincode import Chaincode
 from wattpool_chaincode.context import Policy
 from wattpool_chaincode.organisations import AGGREGATOR, DSO, MEMBERS, TWO_OF_THREE
+from wattpool_chaincode.records import signing
 
 Reopen = Callable[[], EmbeddedLedger]
 TESTS = Path(__file__).parent.parent
@@ -262,6 +264,46 @@ def test_a_transaction_sent_twice_counts_once(ledger: EmbeddedLedger, *, apart: 
     again = ledger.order(endorsed)
     assert (outcome(first), outcome(again)) == (Code.VALID, Code.DUPLICATE_TXID)
     assert len(list(ledger.events("ledger"))) == len(look(ledger, ["history", "a"])) == 1
+
+
+def test_what_this_process_signed_is_not_checked_again_and_all_else_is(
+    ledger: EmbeddedLedger, directory: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[bytes] = []
+    in_full = signing.is_signed
+
+    def is_signed(public_key: bytes, message: bytes, signature: bytes) -> bool:
+        checked.append(signature)
+        return in_full(public_key, message, signature)
+
+    monkeypatch.setattr(signing, "is_signed", is_signed)
+    submit(ledger, ["put", "a", "1"])
+    assert checked == []
+    with EmbeddedLedger.read(directory, chaincodes=CHAINCODES, clock=clock) as elsewhere:
+        endorsed = elsewhere.endorse(call(["put", "a", "2"]), by=DSO)
+    assert outcome(ledger.order(endorsed)) is Code.VALID
+    transaction = endorsed.transaction
+    assert checked == [transaction.signature, *(one.signature for one in transaction.endorsements)]
+
+
+@pytest.mark.parametrize(
+    ("role", "code"), [(Role.CLIENT, Code.BAD_CREATOR_SIGNATURE), (Role.PEER, Code.ENDORSEMENT_POLICY_FAILURE)]
+)
+def test_a_key_that_is_not_the_certificates_signs_nothing_that_counts(
+    ledger: EmbeddedLedger, directory: Path, role: Role, code: Code
+) -> None:
+    organisations = directory / "organisations"
+    shutil.copy(organisations / AGGREGATOR / f"{role.value}.key", organisations / DSO / f"{role.value}.key")
+    assert outcome(send(ledger, ["put", "a", "1"])) is code
+
+
+def test_a_policy_counts_no_longer_once_its_key_is_deleted_in_the_block(ledger: EmbeddedLedger) -> None:
+    submit(ledger, ["put", "a", "1"], ["put", "b", "1"], ["set_policy", "a", "members"], ["set_policy", "b", "members"])
+    deleted = send(ledger, ["delete", "a"], by=MEMBERS)
+    # Endorsed by the members alone, as the policies ask for that are committed.
+    sent = [send(ledger, ["put", key, "2"], by=MEMBERS) for key in "ab"]
+    assert outcome(deleted) is Code.VALID
+    assert [outcome(pending) for pending in sent] == [Code.ENDORSEMENT_POLICY_FAILURE, Code.VALID]
 
 
 def test_a_private_value_that_is_not_the_one_endorsed_is_not_kept(ledger: EmbeddedLedger) -> None:

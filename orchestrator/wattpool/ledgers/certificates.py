@@ -81,6 +81,11 @@ class Identity:
     def fingerprint(self) -> str:
         return fingerprint(self.certificate)
 
+    @cached_property
+    def public_key(self) -> bytes:
+        """The compressed point of the private key, whatever the certificate states."""
+        return signing.public_bytes(self.key)
+
     def sign(self, message: bytes) -> bytes:
         return signing.sign(self.key, message)
 

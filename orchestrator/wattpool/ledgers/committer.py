@@ -15,7 +15,7 @@ from wattpool.ledgers import block
 from wattpool.ledgers.block import Code, Genesis, PrivateWrite, Transaction
 from wattpool.ledgers.port import Commit, CommitError, LedgerError
 from wattpool.ledgers.store import Store
-from wattpool.ledgers.validation import MemberOf, Validator
+from wattpool.ledgers.validation import IsSigned, MemberOf, Validator
 from wattpool_chaincode.records import codec
 
 
@@ -71,16 +71,25 @@ class Committer:
         store: the writing connection; nobody else uses it.
         genesis: what the chains start from.
         member_of: looks certificates up.
+        is_signed: checks signatures.
         block_transactions: the most that one block holds.
         batch_timeout_s: how long who waits for a commit lingers for others to join.
     """
 
-    def __init__(
-        self, store: Store, genesis: Genesis, *, member_of: MemberOf, block_transactions: int, batch_timeout_s: float
+    def __init__(  # noqa: PLR0913 -- what a committer works with
+        self,
+        store: Store,
+        genesis: Genesis,
+        *,
+        member_of: MemberOf,
+        is_signed: IsSigned,
+        block_transactions: int,
+        batch_timeout_s: float,
     ) -> None:
         self._store = store
         self._genesis = genesis
         self._member_of = member_of
+        self._is_signed = is_signed
         self._block_transactions = block_transactions
         self._batch_timeout_s = batch_timeout_s
         self._queue: deque[Ordered] = deque()
@@ -129,8 +138,7 @@ class Committer:
         outcomes: dict[Ordered, tuple[int, Code]] = {}
         try:
             self._store.begin_writing()
-            for channel in dict.fromkeys(ordered.channel for ordered in batch):
-                queued = [ordered for ordered in batch if ordered.channel == channel]
+            for channel, queued in _by_channel(batch).items():
                 for start in range(0, len(queued), self._block_transactions):
                     outcomes |= self._write_block(channel, queued[start : start + self._block_transactions])
             self._store.end()
@@ -148,25 +156,31 @@ class Committer:
     def _write_block(self, channel: str, batch: Sequence[Ordered]) -> dict[Ordered, tuple[int, Code]]:
         number = self._store.height(channel)
         previous = self._store.header(channel, number - 1)
-        validator = Validator(channel, self._genesis.chaincodes[channel], store=self._store, member_of=self._member_of)
-        codes = []
+        validator = Validator(
+            channel,
+            self._genesis.chaincodes[channel],
+            [ordered.endorsed.transaction for ordered in batch],
+            store=self._store,
+            member_of=self._member_of,
+            is_signed=self._is_signed,
+        )
+        judged = []
         for position, ordered in enumerate(batch):
             transaction = ordered.endorsed.transaction
             code = validator.validate(transaction)
             if code is Code.VALID:
                 self._store.apply(channel, (number, position), transaction)
                 self._apply_private(channel, (number, position), ordered.endorsed)
-            self._store.add_transaction(channel, (number, position), transaction, code)
-            codes.append(code)
+            judged.append((transaction, code))
         header = block.encode_header(
             channel=channel,
             number=number,
             previous_hash=self._genesis.hash if previous is None else codec.content_id(previous),
-            data_hash=block.data_hash([ordered.endorsed.transaction.data for ordered in batch]),
-            codes=codes,
+            data_hash=block.data_hash([transaction.data for transaction, _ in judged]),
+            codes=[code for _, code in judged],
         )
-        self._store.add_block(channel, number, header)
-        return {ordered: (number, code) for ordered, code in zip(batch, codes, strict=True)}
+        self._store.add_block(channel, number, header, judged)
+        return {ordered: (number, code) for ordered, (_, code) in zip(batch, judged, strict=True)}
 
     def _apply_private(self, channel: str, version: block.Version, endorsed: Endorsed) -> None:
         for write in endorsed.transaction.response.private_writes:
@@ -174,6 +188,13 @@ class Committer:
             if handed_over is not None and not _is_what_was_written(write, *handed_over):
                 handed_over = None
             self._store.apply_private(channel, version, write, handed_over)
+
+
+def _by_channel(batch: Sequence[Ordered]) -> dict[str, list[Ordered]]:
+    queued: dict[str, list[Ordered]] = {}
+    for ordered in batch:
+        queued.setdefault(ordered.channel, []).append(ordered)
+    return queued
 
 
 def _is_what_was_written(write: PrivateWrite, key: str, value: bytes) -> bool:

@@ -34,6 +34,7 @@ from wattpool.ledgers.port import (
     LedgerError,
     Tip,
 )
+from wattpool.ledgers.signatures import OwnSignatures
 from wattpool.ledgers.simulator import MAX_MESSAGE_BYTES, Run, Simulation
 from wattpool.ledgers.store import Store
 from wattpool.ledgers.validation import applying_policies
@@ -75,6 +76,7 @@ class EmbeddedLedger:
         self._members: dict[str, Member] = {}
         self._clients = {msp_id: directory.load_client(path, msp_id, root) for msp_id, root in self._roots.items()}
         self._identities: dict[tuple[str, Role], Identity] = {}
+        self._signatures = OwnSignatures()
         self._committer: Committer | None = None
         self._lock: IO[bytes] | None = None
 
@@ -283,7 +285,8 @@ class EmbeddedLedger:
             simulation, result = self._run(call, proposal, by=by, store=store)
             response = simulation.response(proposal.hash, result)
             policy = self.genesis.chaincodes[call.channel].policy
-            asked = applying_policies(call.channel, response, policy=policy, store=store)
+            own_policies = store.policies(call.channel, response.written)
+            asked = applying_policies(response, policy=policy, own_policies=own_policies)
         _check_size(len(response.data), "the transaction")
         # One's own organisation first, as a Gateway does.
         available = (by, *(msp_id for msp_id in sorted(self._roots) if msp_id != by))
@@ -369,8 +372,11 @@ class EmbeddedLedger:
     def _sign(self, proposal: Proposal, response: Response, *, by: str, endorsers: Sequence[str]) -> Transaction:
         message = block.endorser_message(response)
         peers = [self._identity(msp_id, Role.PEER) for msp_id in endorsers]
-        endorsements = tuple(Endorsement(endorser=peer.fingerprint, signature=peer.sign(message)) for peer in peers)
-        signature = self._identity(by, Role.CLIENT).sign(block.submitter_message(response, endorsements))
+        endorsements = tuple(
+            Endorsement(endorser=peer.fingerprint, signature=self._signatures.sign(peer, message)) for peer in peers
+        )
+        client = self._identity(by, Role.CLIENT)
+        signature = self._signatures.sign(client, block.submitter_message(response, endorsements))
         return Transaction(proposal=proposal, response=response, endorsements=endorsements, signature=signature)
 
     def _check_channel(self, channel: str) -> None:
@@ -391,6 +397,7 @@ class EmbeddedLedger:
             Store(directory.database(self._path), read_only=False),
             self.genesis,
             member_of=self.member,
+            is_signed=self._signatures.is_signed,
             block_transactions=block_transactions,
             batch_timeout_s=batch_timeout_s,
         )

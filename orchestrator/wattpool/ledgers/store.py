@@ -7,9 +7,10 @@ can run the transaction again that wrote it. All other tables can be computed fr
 """
 
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 from wattpool.ledgers import policies
 from wattpool.ledgers.block import Code, PrivateWrite, Transaction, Version
@@ -22,7 +23,8 @@ BEHIND_ALL_KEYS = b"\xff"
 _APPLICATION_ID = 0x57617470
 _CHUNK_ROWS = 100
 # SQLite before 3.32 takes at most 999 parameters in a statement.
-_CHUNK_KEYS = 500
+_CHUNK_VALUES = 500
+_Value = TypeVar("_Value", str, bytes)
 
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -148,6 +150,17 @@ class Store:
         ).fetchone()
         return None if row is None else (row[0], row[1])
 
+    def known_ids(self, channel: str, ids: Sequence[str]) -> set[str]:
+        """Return those `ids` under which there is a transaction."""
+        found: set[str] = set()
+        for chunk, marks in _chunks(ids):
+            rows = self._execute(
+                f"SELECT id FROM transactions WHERE channel = ? AND id IN ({marks})",  # noqa: S608 -- question marks
+                (channel, *chunk),
+            )
+            found.update(transaction_id for (transaction_id,) in rows)
+        return found
+
     def next_event(self, channel: str, after: Version) -> tuple[Version, bytes] | None:
         """Return the first valid transaction with an event behind `after`."""
         row = self._execute(
@@ -157,15 +170,33 @@ class Store:
         ).fetchone()
         return None if row is None else ((row[0], row[1]), row[2])
 
-    def add_transaction(self, channel: str, version: Version, transaction: Transaction, code: Code) -> None:
-        has_event = code is Code.VALID and transaction.response.event is not None
-        self._execute(
-            "INSERT INTO transactions VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (channel, *version, transaction.id, code.value, has_event, transaction.data),
-        )
-
-    def add_block(self, channel: str, number: int, header: bytes) -> None:
+    def add_block(self, channel: str, number: int, header: bytes, judged: Sequence[tuple[Transaction, Code]]) -> None:
+        """Add a block with its transactions and their codes, and to the history what they wrote; the state is apart."""
         self._execute("INSERT INTO blocks VALUES (?, ?, ?)", (channel, number, header))
+        self._connection.executemany(
+            "INSERT INTO transactions VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    channel,
+                    number,
+                    position,
+                    transaction.id,
+                    code.value,
+                    code is Code.VALID and transaction.response.event is not None,
+                    transaction.data,
+                )
+                for position, (transaction, code) in enumerate(judged)
+            ],
+        )
+        self._connection.executemany(
+            "INSERT INTO history VALUES (?, ?, ?, ?)",
+            [
+                (channel, key.encode(), number, position)
+                for position, (transaction, code) in enumerate(judged)
+                if code is Code.VALID
+                for key in transaction.response.writes
+            ],
+        )
 
     # The state
 
@@ -181,18 +212,15 @@ class Store:
         ).fetchone()
         return row
 
-    def policies(self, channel: str, keys: Collection[str]) -> list[Policy]:
+    def policies(self, channel: str, keys: Collection[str]) -> dict[str, Policy]:
         """Return the policies of those `keys` that have one of their own."""
-        wanted = [key.encode() for key in keys]
-        found: list[Policy] = []
-        for start in range(0, len(wanted), _CHUNK_KEYS):
-            chunk = wanted[start : start + _CHUNK_KEYS]
-            marks = ",".join("?" * len(chunk))
+        found: dict[str, Policy] = {}
+        for chunk, marks in _chunks([key.encode() for key in keys]):
             rows = self._execute(
-                f"SELECT policy FROM policies WHERE channel = ? AND key IN ({marks})",  # noqa: S608 -- question marks
+                f"SELECT key, policy FROM policies WHERE channel = ? AND key IN ({marks})",  # noqa: S608 -- question marks
                 (channel, *chunk),
             )
-            found += [_read_policy(policy) for (policy,) in rows]
+            found |= {key.decode(): _read_policy(policy) for key, policy in rows}
         return found
 
     def range(self, channel: str, start: str, end: str) -> Iterator[tuple[str, bytes, Version]]:
@@ -229,18 +257,17 @@ class Store:
         ).fetchall()
 
     def apply(self, channel: str, version: Version, transaction: Transaction) -> None:
-        """Let a valid transaction's writes and policies take effect."""
-        writes = [(channel, key.encode(), *version, value) for key, value in transaction.response.writes.items()]
+        """Let a valid transaction's writes and policies take effect on the state."""
+        writes = transaction.response.writes
         many = self._connection.executemany
-        many("INSERT INTO history VALUES (?, ?, ?, ?)", [write[:4] for write in writes])
         many(
             "INSERT INTO state VALUES (?, ?, ?, ?, ?) ON CONFLICT (channel, key) DO UPDATE"
             " SET block = excluded.block, position = excluded.position, value = excluded.value",
-            [write for write in writes if write[4] is not None],
+            [(channel, key.encode(), *version, value) for key, value in writes.items() if value is not None],
         )
-        deleted = [write[:2] for write in writes if write[4] is None]
-        many("DELETE FROM state WHERE channel = ? AND key = ?", deleted)
-        many("DELETE FROM policies WHERE channel = ? AND key = ?", deleted)
+        if deleted := [(channel, key.encode()) for key, value in writes.items() if value is None]:
+            many("DELETE FROM state WHERE channel = ? AND key = ?", deleted)
+            many("DELETE FROM policies WHERE channel = ? AND key = ?", deleted)
         for key, policy in transaction.response.policies.items():
             self._apply_policy(channel, version, key.encode(), policy)
 
@@ -308,6 +335,13 @@ class Store:
 def hash_key(key: str) -> str:
     """Return the hash under which a private key stands on the block."""
     return codec.content_id(key.encode())
+
+
+def _chunks(values: Sequence[_Value]) -> Iterator[tuple[Sequence[_Value], str]]:
+    """Yield as many values at a time as a statement takes, and a question mark for each."""
+    for start in range(0, len(values), _CHUNK_VALUES):
+        chunk = values[start : start + _CHUNK_VALUES]
+        yield chunk, ",".join("?" * len(chunk))
 
 
 @lru_cache(maxsize=1024)

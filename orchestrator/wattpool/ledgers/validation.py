@@ -1,16 +1,17 @@
 """What every peer checks when a block is committed, in Fabric's order; the first thing wrong names the code."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from wattpool.ledgers import block, policies
 from wattpool.ledgers.block import Code, Installed, Response, Transaction
 from wattpool.ledgers.certificates import Member, Role
 from wattpool.ledgers.store import Store
 from wattpool_chaincode.context import Policy
-from wattpool_chaincode.records import signing
 
 # Returns the holder of a certificate that one of the ledger's roots issued, by fingerprint.
 MemberOf = Callable[[str], Member | None]
+# Tells what `wattpool_chaincode.records.signing.is_signed` tells.
+IsSigned = Callable[[bytes, bytes, bytes], bool]
 
 
 class Validator:
@@ -18,22 +19,41 @@ class Validator:
 
     Args:
         chaincode: the one installed on the block's channel.
-        store: in the writing transaction of the block: it shows what earlier transactions of the block wrote.
+        transactions: of the block, so that what is known of them is looked up together.
+        store: in the writing transaction of the block: its state is what earlier transactions of the block left.
         member_of: looks certificates up.
+        is_signed: checks signatures.
     """
 
-    def __init__(self, channel: str, chaincode: Installed, *, store: Store, member_of: MemberOf) -> None:
+    def __init__(  # noqa: PLR0913 -- what a peer knows
+        self,
+        channel: str,
+        chaincode: Installed,
+        transactions: Sequence[Transaction],
+        *,
+        store: Store,
+        member_of: MemberOf,
+        is_signed: IsSigned,
+    ) -> None:
         self._channel = channel
         self._chaincode = chaincode
         self._store = store
         self._member_of = member_of
+        self._is_signed = is_signed
+        self._ids = store.known_ids(channel, [transaction.id for transaction in transactions])
+        written = {key for transaction in transactions for key in transaction.response.written}
+        self._own_policies = store.policies(channel, written)
         self._policies_changed: set[str] = set()
 
     def validate(self, transaction: Transaction) -> Code:
         """Return the code of the block's next transaction; if it is VALID, apply it before asking for another."""
         code = self._code(transaction)
+        self._ids.add(transaction.id)
         if code is Code.VALID:
             self._policies_changed.update(transaction.response.policies)
+            for key, value in transaction.response.writes.items():
+                if value is None:
+                    self._own_policies.pop(key, None)
         return code
 
     def _code(self, transaction: Transaction) -> Code:  # noqa: PLR0911 -- a flat list of checks
@@ -45,7 +65,7 @@ class Validator:
             return Code.INVALID_ENDORSER_TRANSACTION
         if proposal.id != block.transaction_id(proposal.nonce, creator.pem):
             return Code.BAD_PROPOSAL_TXID
-        if self._store.find(self._channel, proposal.id) is not None:
+        if proposal.id in self._ids:
             return Code.DUPLICATE_TXID
         if proposal.chaincode != self._chaincode.name:
             return Code.INVALID_CHAINCODE
@@ -62,7 +82,7 @@ class Validator:
         return (
             creator.role is Role.CLIENT
             and creator.is_valid_at(transaction.proposal.time_utc)
-            and signing.is_signed(creator.public_key, message, transaction.signature)
+            and self._is_signed(creator.public_key, message, transaction.signature)
         )
 
     def _is_endorsed(self, transaction: Transaction) -> bool:
@@ -74,7 +94,7 @@ class Validator:
         return all(
             policies.is_satisfied(policy, endorsers)
             for policy in applying_policies(
-                self._channel, transaction.response, policy=self._chaincode.policy, store=self._store
+                transaction.response, policy=self._chaincode.policy, own_policies=self._own_policies
             )
         )
 
@@ -88,7 +108,7 @@ class Validator:
                 peer is not None
                 and peer.role is Role.PEER
                 and peer.is_valid_at(transaction.proposal.time_utc)
-                and signing.is_signed(peer.public_key, message, endorsement.signature)
+                and self._is_signed(peer.public_key, message, endorsement.signature)
             ):
                 endorsers.add(peer.msp_id)
         return frozenset(endorsers)
@@ -112,8 +132,8 @@ class Validator:
         )
 
 
-def applying_policies(channel: str, response: Response, *, policy: Policy, store: Store) -> frozenset[Policy]:
-    """Return the policies that a transaction with `response` must meet, as `store` knows them."""
+def applying_policies(response: Response, *, policy: Policy, own_policies: Mapping[str, Policy]) -> frozenset[Policy]:
+    """Return the policies that a transaction with `response` must meet: the chaincode's or those of keys."""
     written = response.written
-    own = store.policies(channel, written)
+    own = [own_policies[key] for key in written if key in own_policies]
     return policies.applying(policy, own, without=len(written) - len(own) + len(response.private_writes))
