@@ -10,9 +10,10 @@ from wattpool.client import Chain
 from wattpool.operating.arguments import Place
 from wattpool.operating.opening import open_place
 from wattpool.report.files import write_bills, write_report
+from wattpool.report.formats import pseudonym
 from wattpool.report.local_time import DEFAULT, zone_of
 from wattpool.report.reading import LedgerReader, SettledPeriod
-from wattpool.report.rendering import PSEUDONYM_DIGITS, Edition
+from wattpool.report.rendering import Edition
 from wattpool.simulation.profiles import parse_utc
 from wattpool_chaincode.contract import CHANNEL as CONTRACT_CHANNEL
 from wattpool_chaincode.ledger import CHANNEL as LEDGER_CHANNEL
@@ -48,17 +49,17 @@ def bill_command(
 ) -> None:
     """Write a member's bill, as HTML and as CSV; if the connection changed hands, one for each who had it."""
     edition = _read(ledger, zone)
-    bills = [bill for bill in edition.bills() if connection and bill.connection.startswith(connection)]
-    found = {bill.slot for bill in bills}
+    bills = [one for one in edition.bills() if connection and one.connection.startswith(connection)]
+    found = {one.slot for one in bills}
     if len(found) != 1:
         raise BadInput("--connection", None, f"{connection!r} is how {len(found)} connections begin; 1 was expected")
     if party is not None:
-        bills = [bill for bill in bills if party and bill.party.startswith(party)]
+        bills = [one for one in bills if party and one.party.startswith(party)]
         if len(bills) != 1:
             raise BadInput("--party", None, f"{party!r} is how {len(bills)} of its parties begin; 1 was expected")
     write_bills(edition, bills, out)
-    for bill in bills:
-        typer.echo(f"bill in {out / edition.name_of(bill)}.html and .csv")
+    for one in bills:
+        typer.echo(f"bill in {out / edition.name_of(one)}.html and .csv")
 
 
 def _read(ledger: str, zone: str) -> Edition:
@@ -75,7 +76,7 @@ def _read(ledger: str, zone: str) -> Edition:
         community=community.name,
         periods=periods,
         # A roster only grows.
-        names={slot: terms.connection[:PSEUDONYM_DIGITS] for slot, terms in enumerate(periods[-1].terms)},
+        names={slot: pseudonym(terms.connection) for slot, terms in enumerate(periods[-1].terms)},
         own_use=None,
         zone=named,
         zone_name=zone,

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from wattpool.report import charts, figures
 from wattpool.report.charts import Series
 from wattpool.report.figures import Bill, Deviation, Flow, Negotiation, OwnUse, PriceRange, Stay
+from wattpool.report.formats import pseudonym
 from wattpool.report.local_time import clock, day_of, stamp
 from wattpool.report.reading import SettledPeriod
 from wattpool.report.texts import TEXTS
@@ -19,7 +20,6 @@ from wattpool_chaincode.records.period import Period, format_utc
 MOST_PARTNERS = 24
 MOST_PAIRS = 200
 BAR_WIDTH = 200
-PSEUDONYM_DIGITS = 8
 _HOURS_PER_MARK = 3
 CSV_COLUMNS = (
     "period_start_utc",
@@ -79,7 +79,7 @@ class Edition:
     def name_of(self, bill: Bill) -> str:
         """Return what to call a bill: after its member, and by the party if the connection has had several."""
         name = self.names[bill.slot]
-        return f"{name}-{bill.party[:PSEUDONYM_DIGITS]}" if bill.is_shared else name
+        return f"{name}-{pseudonym(bill.party)}" if bill.is_shared else name
 
 
 class Row(NamedTuple):
