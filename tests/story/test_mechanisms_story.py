@@ -182,9 +182,9 @@ def test_every_home_can_prove_what_a_period_did_to_it(morning: Morning) -> None:
 
 def test_bills_come_to_what_was_settled_and_the_pages_say_how(morning: Morning) -> None:
     bills = morning.edition.bills()
-    assert sum(bill.bought_wh for bill in bills.values()) == morning.summary["traded_wh"]
-    assert sum(bill.fee_ut for bill in bills.values()) == morning.summary["fees_ut"]
-    assert sum(bill.saving_ut for bill in bills.values()) == morning.summary["saving_ut"] > 0
+    assert sum(bill.bought_wh for bill in bills) == morning.summary["traded_wh"]
+    assert sum(bill.fee_ut for bill in bills) == morning.summary["fees_ut"]
+    assert sum(bill.saving_ut for bill in bills) == morning.summary["saving_ut"] > 0
     report = Page(render_report(morning.edition, bills)).text
     assert ("Nobody negotiated" in report) is (morning.mechanism != "pool")
     assert ("matched" in report) is (morning.mechanism != "pool")
@@ -196,9 +196,9 @@ def test_the_bill_of_a_home_with_a_battery_tells_what_it_counts_as(morning: Morn
     discharged_wh = home["discharged_own_wh"] + home["discharged_bought_wh"]
     assert min(home["charged_own_wh"], home["charged_bought_wh"], discharged_wh) > 0
     bills = morning.edition.bills()
-    for slot, bill in bills.items():
-        has_battery = morning.edition.names[slot] == morning.battery
-        assert ("Your battery is part of this" in Page(render_bill(morning.edition, slot, bill)).text) is has_battery
+    for bill in bills:
+        has_battery = morning.edition.names[bill.slot] == morning.battery
+        assert ("Your battery is part of this" in Page(render_bill(morning.edition, bill)).text) is has_battery
         if has_battery:
             assert bill.consumption_wh == home["consumed_wh"] + home["charged_bought_wh"]
             assert bill.generation_wh == home["generated_wh"] - home["charged_own_wh"] + discharged_wh

@@ -8,6 +8,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,13 @@ from typing import Any
 import pytest
 
 from community import FIRST, RULES, Community, Home, Tokens, identity_of, place, signed
+from community_on_ledger import CommandLine
+from page_check import Page
 from wattpool.client import Chain
 from wattpool.ledgers.embedded import EmbeddedLedger
 from wattpool.ledgers.port import Call
-from wattpool.report.figures import grid_bill_ut, rest_of
+from wattpool.report.figures import Bill, Kind, Stay, bills, grid_bill_ut, no_own_use, rest_of
+from wattpool.report.local_time import stamp
 from wattpool.report.reading import LedgerReader
 from wattpool.verify import verify
 from wattpool_chaincode.contract import CONTRACT
@@ -444,6 +448,59 @@ def test_the_month_of_each_member_comes_to_what_was_worked_out(month: Month) -> 
     assert sums == END["members"]
 
 
+def test_each_bill_comes_to_its_party_s_days_alone(month: Month) -> None:
+    month.repeat()
+    reader = LedgerReader(Chain(month.ledger, "contract"), Chain(month.ledger, "ledger"))
+    found = {bill.party: bill for bill in bills(reader.settled_periods(), no_own_use)}
+    assert set(found) == {party_of(member) for member in END["bills"]}
+    for member, expected in END["bills"].items():
+        bill = found[party_of(member)]
+        assert (member, columns_of(bill)) == (member, END["members"][member])
+        (stay,) = bill.stays
+        first_day, last_day, *amounts_ut = expected
+        assert stay == Stay(day_of(first_day), day_of(last_day), last_day - first_day + 1)
+        pool = sum(bill.sums[kind].owed_ut for kind in (Kind.BOUGHT, Kind.SOLD))
+        by_hand = sum(bill.sums[kind].owed_ut for kind in (Kind.FIRM_BOUGHT, Kind.FIRM_SOLD, Kind.COMPENSATION))
+        supplier = sum(bill.sums[kind].owed_ut for kind in (Kind.GRID_IMPORT, Kind.GRID_EXPORT))
+        found_ut = [pool, by_hand, supplier, bill.owed_ut, bill.alone_ut, bill.saving_ut]
+        assert (member, found_ut) == (member, amounts_ut)
+    eve = found[party_of(OUTAGE["home"])]
+    assert [(one.period, one.version, one.due_ut) for one in eve.corrections] == [
+        (day_of(told["day"]), told["version"], 0) for told in TABLE["corrections"]
+    ]
+
+
+def test_who_moved_out_and_who_moved_in_get_a_bill_each(
+    month: Month, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    month.repeat()
+    wattpool = CommandLine(capsys, monkeypatch)
+    connection = HOMES[MOVE["home"]].connection[:8]
+    old, new = party_of(MOVE["home"]), party_of(MOVE["new_owner"])
+    command = ("bill", month.directory, "--connection", connection, "--out")
+    for party in ("", "xyz"):
+        message = f"--party: {party!r} is how 0 of its parties begin; 1 was expected"
+        assert wattpool.refusal(*command, tmp_path / "none", "--party", party) == message
+    wattpool(*command, tmp_path / "one", "--party", new[:8])
+    wattpool(*command, tmp_path / "all")
+    names = {party: f"{connection}-{party[:8]}" for party in (old, new)}
+    assert {file.name for file in (tmp_path / "one").iterdir()} == {f"{names[new]}.html", f"{names[new]}.csv"}
+    texts = {}
+    for party, name in names.items():
+        texts[party] = " ".join(Page((tmp_path / "all" / f"{name}.html").read_text()).text.split())
+    assert (tmp_path / "one" / f"{names[new]}.csv").read_bytes() == (
+        tmp_path / "all" / f"{names[new]}.csv"
+    ).read_bytes()
+    moved = stamp(day_of(MOVE["last_day"]).end_utc, UTC)
+    assert f"Final bill: you moved out on {moved}." in texts[old]
+    assert f"to {moved}, 17 market periods" in texts[old]
+    assert "You drew 116.500 kWh: 14.900 from neighbours, 101.600 from the grid." in texts[old]
+    assert "You owe 33.102462 tokens. Without the market it would have been 34.950000" in texts[old]
+    assert "Final bill" not in texts[new]
+    assert f"{moved} to " in texts[new]
+    assert "You drew 87.600 kWh: 3.600 from neighbours, 84.000 from the grid." in texts[new]
+
+
 def test_anyone_can_check_the_month(month: Month) -> None:
     month.repeat()
     report = verify(month.directory)
@@ -454,6 +511,15 @@ def test_anyone_can_check_the_month(month: Month) -> None:
 def test_the_page_and_the_table_show_the_same_figures() -> None:
     shown = set(re.findall(r"\d{1,3}(?:,\d{3})*", (HERE / "README.md").read_text()))
     assert {f"{abs(figure):,}" for figure in figures(TABLE)} <= shown
+
+
+def columns_of(bill: Bill) -> list[int]:
+    """Return what the table has of a member: energy, then money in the pool and at the supplier."""
+    sums = bill.sums
+    kinds = (Kind.BOUGHT, Kind.SOLD, Kind.FIRM_BOUGHT, Kind.FIRM_SOLD, Kind.GRID_IMPORT, Kind.GRID_EXPORT)
+    energy_wh = [bill.consumption_wh, bill.generation_wh, *(sums[kind].energy_wh for kind in kinds)]
+    pool_ut = [sums[Kind.BOUGHT].amount_ut, sums[Kind.BOUGHT].fee_ut, -sums[Kind.SOLD].amount_ut]
+    return [*energy_wh, *pool_ut, sums[Kind.GRID_IMPORT].amount_ut + sums[Kind.GRID_EXPORT].amount_ut]
 
 
 def named(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:

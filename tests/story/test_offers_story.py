@@ -221,7 +221,7 @@ def test_the_bills_of_all_come_to_the_records_and_the_summary(told: Told) -> Non
     outcome, records = told.offer["outcome"], [one.record for one in told.edition.periods]
 
     def total(kind: Kind) -> tuple[int, int, int]:
-        sums = [bill.sums[kind] for bill in bills.values()]
+        sums = [bill.sums[kind] for bill in bills]
         return sum(one.energy_wh for one in sums), sum(one.amount_ut for one in sums), sum(one.fee_ut for one in sums)
 
     firm = (outcome["energy_wh"], outcome["paid_ut"], outcome["fee_ut"])
@@ -230,7 +230,7 @@ def test_the_bills_of_all_come_to_the_records_and_the_summary(told: Told) -> Non
     assert (total(Kind.BOUGHT), total(Kind.SOLD)) == (pool, (pool[0], -pool[1], 0))
     assert told.summary["traded_wh"] == firm[0] + pool[0]
     assert told.summary["fees_ut"] == firm[2] + pool[2]
-    by_name = {told.edition.names[slot]: bill for slot, bill in bills.items()}
+    by_name = {told.edition.names[bill.slot]: bill for bill in bills}
     for name, home in told.summary["households_detail"].items():
         bill = by_name[name]
         assert (bill.bought_wh, bill.sold_wh, bill.saving_ut) == (home["bought_wh"], home["sold_wh"], home["saving_ut"])
@@ -241,8 +241,8 @@ def test_the_bills_of_all_come_to_the_records_and_the_summary(told: Told) -> Non
 
 def test_the_pages_say_with_whom_one_traded_by_hand(told: Told) -> None:
     bills = told.edition.bills()
-    slot, bill = next((slot, one) for slot, one in bills.items() if one.connection == told.buyer.connection)
-    text = " ".join(Page(render_bill(told.edition, slot, bill)).text.split())
+    bill = next(one for one in bills if one.connection == told.buyer.connection)
+    text = " ".join(Page(render_bill(told.edition, bill)).text.split())
     assert f"you bought by hand from {told.seller.name}" in text
     assert f"{bill.bought_wh / 1_000:.3f} from neighbours" in text
     assert f"{told.summary['traded_wh'] / 1_000:.3f}" in Page(render_report(told.edition, bills)).text

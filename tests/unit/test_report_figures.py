@@ -25,7 +25,7 @@ def settled() -> SettledPeriod:
 
 
 def bills(settled: SettledPeriod) -> dict[str, figures.Bill]:
-    return {NAMES[slot]: bill for slot, bill in figures.bills([settled], own_use).items()}
+    return {NAMES[bill.slot]: bill for bill in figures.bills([settled], own_use)}
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_bill_names_partners_and_what_they_did_not_deliver(settled: SettledPer
 
 
 def test_the_bills_of_all_come_to_the_period_record(settled: SettledPeriod) -> None:
-    all_bills = list(figures.bills([settled], own_use).values())
+    all_bills = figures.bills([settled], own_use)
     bought = [bill.sums[Kind.BOUGHT] for bill in all_bills]
     sold = [bill.sums[Kind.SOLD] for bill in all_bills]
     record = settled.record
@@ -94,7 +94,7 @@ def test_the_bills_of_all_come_to_the_period_record(settled: SettledPeriod) -> N
 @pytest.mark.parametrize("mechanism", ["pool", "uniform"])
 @pytest.mark.parametrize("page_size", [1, 2, 500])
 def test_pages_of_any_size_give_the_same_bills(mechanism: str, page_size: int) -> None:
-    def found(size: int) -> dict[int, figures.Bill]:
+    def found(size: int) -> list[figures.Bill]:
         with small_pages(size):
             community = Community(HOMES, rules={"mechanism": mechanism}, page_size=size)
             community.run_period({"ann": 500, "bob": -300, "cy": -400}, {"ann": (0, 450), "bob": (350, 0)})
@@ -126,7 +126,7 @@ def test_a_market_given_up_leaves_all_to_the_grid() -> None:
     assert (list(settled.negotiated), list(settled.trades)) == ([], [])
     assert settled.expected_wh == {0: 500, 1: -300}
     assert figures.price_range(settled) is None
-    assert [bill.owed_ut for bill in figures.bills([settled], figures.no_own_use).values()] == [3_000] * 3
+    assert [bill.owed_ut for bill in figures.bills([settled], figures.no_own_use)] == [3_000] * 3
 
 
 def test_only_what_is_settled_is_read_and_a_new_community_has_nothing() -> None:

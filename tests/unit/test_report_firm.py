@@ -32,7 +32,7 @@ def told(*measured_wh: Mapping[str, tuple[int, int]]) -> list[SettledPeriod]:
 
 
 def bills_of(periods: list[SettledPeriod]) -> dict[str, Bill]:
-    return {NAMES[slot]: bill for slot, bill in figures.bills(periods, figures.no_own_use).items()}
+    return {NAMES[bill.slot]: bill for bill in figures.bills(periods, figures.no_own_use)}
 
 
 def sums_of(bill: Bill) -> dict[Kind, tuple[int, int, int]]:
@@ -49,7 +49,7 @@ def test_what_was_traded_by_hand_is_not_the_grids() -> None:
     # 1,303 Wh at 300,000 without the market.
     assert bills["bob"].saving_ut == 390_900 - 250_900
     assert figures.total(figures.flow(one, figures.no_own_use) for one in periods) == Flow(0, 1_000, 503, 1_000, 201)
-    assert figures.partners(dict(enumerate(bills.values())), most=9).traded_wh == {(0, 1): 1_000}
+    assert figures.partners(list(bills.values()), most=9).traded_wh == {(0, 1): 1_000}
 
 
 def test_a_forecast_is_about_what_trades_by_hand_leave() -> None:
@@ -74,7 +74,7 @@ def test_a_shortfall_is_named_and_compensated_once() -> None:
         300,
     ]
     about = edition(periods, knows_own_use=False)
-    text = " ".join(Page(render_bill(about, 1, about.bills()[1])).text.split())
+    text = " ".join(Page(render_bill(about, about.bills()[1])).text.split())
     for sentence in (
         "bought by hand 0.700 0.150 0.105000 network fees on it 0.007000",
         "compensation for promises not kept \u22120.016000",
@@ -84,7 +84,7 @@ def test_a_shortfall_is_named_and_compensated_once() -> None:
     ):
         assert sentence in text
     assert "0.700" in Page(render_report(about, about.bills())).text
-    for bill in about.bills().values():
+    for bill in about.bills():
         rows = list(csv.DictReader(io.StringIO(render_bill_csv(about, bill))))
         assert sum(int(row["amount_ut"]) + int(row["fee_ut"]) for row in rows) == bill.owed_ut
 

@@ -84,14 +84,14 @@ def test_a_long_negotiation_is_cut_and_says_so(settled: SettledPeriod) -> None:
 )
 def test_a_bill_says_in_words_what_it_comes_to(settled: SettledPeriod, slot: int, sentences: list[str]) -> None:
     about = edition([settled])
-    text = " ".join(Page(render_bill(about, slot, about.bills()[slot])).text.split())
+    text = " ".join(Page(render_bill(about, about.bills()[slot])).text.split())
     for sentence in sentences:
         assert sentence in text
 
 
 def test_a_bill_without_trades_or_readings_says_so() -> None:
     about = edition(by_hand({}, {"ann": (0, 450)}), knows_own_use=False)
-    text = Page(render_bill(about, 1, about.bills()[1])).text
+    text = Page(render_bill(about, about.bills()[1])).text
     assert "You traded with nobody." in text
     assert "All that was agreed was delivered." in text
     assert "1 periods had no reading" in text
@@ -101,7 +101,7 @@ def test_a_bill_without_trades_or_readings_says_so() -> None:
 
 def test_a_bill_as_csv_adds_up_to_what_is_owed(settled: SettledPeriod) -> None:
     about = edition([settled], zone="Europe/Berlin")
-    for bill in about.bills().values():
+    for bill in about.bills():
         rows = list(csv.DictReader(io.StringIO(render_bill_csv(about, bill))))
         assert sum(int(row["amount_ut"]) + int(row["fee_ut"]) for row in rows) == bill.owed_ut
         assert all(row["period_start_utc"] == "2017-03-20T00:00:00Z" for row in rows)
@@ -115,7 +115,7 @@ def test_a_bill_as_csv_adds_up_to_what_is_owed(settled: SettledPeriod) -> None:
 def test_a_bill_shows_its_corrections() -> None:
     about = edition(corrected())
     bill = about.bills()[1]
-    text = " ".join(Page(render_bill(about, 1, bill)).text.split())
+    text = " ".join(Page(render_bill(about, bill)).text.split())
     substituted = "2017-03-20 00:00 +0000 2 substituted by the network operator 0.049950 0.009000 0.019950"
     assert substituted in text
     assert "You owe 0.058950 tokens." in text
@@ -132,7 +132,7 @@ def test_names_are_shown_as_they_are_and_never_as_markup(settled: SettledPeriod)
     about = edition([settled], names={**NAMES, 0: "<b>&ann"})
     bills = about.bills()
     assert "<b>&ann" in Page(render_report(about, bills)).text
-    assert "<b>&ann" in Page(render_bill(about, 1, bills[1])).text
+    assert "<b>&ann" in Page(render_bill(about, bills[1])).text
 
 
 def test_all_words_are_in_the_texts_and_all_texts_are_used() -> None:

@@ -10,14 +10,13 @@ from wattpool.client import Chain
 from wattpool.operating.arguments import Place, read_time
 from wattpool.operating.opening import open_place
 from wattpool.report.files import write_bills, write_report
+from wattpool.report.formats import pseudonym
 from wattpool.report.local_time import DEFAULT, zone_of
 from wattpool.report.reading import LedgerReader, SettledPeriod
 from wattpool.report.rendering import Edition
 from wattpool_chaincode.contract import CHANNEL as CONTRACT_CHANNEL
 from wattpool_chaincode.ledger import CHANNEL as LEDGER_CHANNEL
 from wattpool_chaincode.records.period import format_utc
-
-_NAME_DIGITS = 8
 
 ZoneOption = Annotated[str, typer.Option(help="Time zone of all times, such as Europe/Berlin.")]
 
@@ -40,18 +39,26 @@ def report(
 def bill(
     ledger: Place,
     connection: Annotated[str, typer.Option(help="Pseudonym of the connection point, or how it begins.")],
+    party: Annotated[
+        str | None,
+        typer.Option(help="Pseudonym of one of those who had the connection, or how it begins; default: all of them."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Directory for the bill as HTML and CSV.")] = Path(),
     zone: ZoneOption = DEFAULT,
 ) -> None:
-    """Write a member's bill, as HTML and as CSV."""
+    """Write a member's bill, as HTML and as CSV; if the connection changed hands, one for each who had it."""
     edition = _read(ledger, zone)
-    bills = edition.bills()
-    found = [slot for slot, bill in bills.items() if connection and bill.connection.startswith(connection)]
+    bills = [one for one in edition.bills() if connection and one.connection.startswith(connection)]
+    found = {one.slot for one in bills}
     if len(found) != 1:
         raise BadInput("--connection", None, f"{connection!r} is how {len(found)} connections begin; 1 was expected")
-    (slot,) = found
-    write_bills(edition, {slot: bills[slot]}, out)
-    typer.echo(f"bill in {out / edition.names[slot]}.html and .csv")
+    if party is not None:
+        bills = [one for one in bills if party and one.party.startswith(party)]
+        if len(bills) != 1:
+            raise BadInput("--party", None, f"{party!r} is how {len(bills)} of its parties begin; 1 was expected")
+    write_bills(edition, bills, out)
+    for one in bills:
+        typer.echo(f"bill in {out / edition.name_of(one)}.html and .csv")
 
 
 def _read(ledger: str, zone: str) -> Edition:
@@ -68,7 +75,7 @@ def _read(ledger: str, zone: str) -> Edition:
         community=community.name,
         periods=periods,
         # A roster only grows.
-        names={slot: terms.connection[:_NAME_DIGITS] for slot, terms in enumerate(periods[-1].terms)},
+        names={slot: pseudonym(terms.connection) for slot, terms in enumerate(periods[-1].terms)},
         own_use=None,
         zone=named,
         zone_name=zone,

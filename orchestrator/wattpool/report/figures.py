@@ -129,12 +129,25 @@ class Correction(NamedTuple):
     due_ut: int
 
 
+class Stay(NamedTuple):
+    """Settled periods in a row in which a party has a connection."""
+
+    first: Period
+    last: Period
+    periods: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Bill:
-    """What a member owes for some periods.
+    """What a party owes for the periods in which it has a connection.
 
     Attributes:
-        connection: whose.
+        connection: which one.
+        slot: of the connection.
+        party: whose bill this is.
+        stays: when the party has the connection; none if it never had it in a settled period and only promised by hand.
+        is_final: whether another party follows the last stay.
+        is_shared: whether the connection has a bill of another party, too.
         lines: by time; those of nothing are left out.
         sums: of the lines, by kind, all kinds.
         partners: sums of the trades, by kind of purchase and sale and the partner's slot, most energy first.
@@ -144,6 +157,11 @@ class Bill:
     """
 
     connection: str
+    slot: int
+    party: str
+    stays: Sequence[Stay]
+    is_final: bool
+    is_shared: bool
     lines: Sequence[Line]
     sums: Mapping[Kind, Sum]
     partners: Mapping[Kind, Sequence[tuple[int, Sum]]]
@@ -255,17 +273,16 @@ def grid_bill_ut(terms: Terms, *, import_wh: int, export_wh: int) -> int:
     return amount_ut(import_wh, terms.retail_ut_per_kwh) - amount_ut(export_wh, terms.feed_in_ut_per_kwh)
 
 
-def bills(periods: Iterable[SettledPeriod], own_use: OwnUse) -> dict[int, Bill]:
-    """Return the bill of every member, by slot."""
-    drafts: dict[int, _Draft] = {}
+def bills(periods: Iterable[SettledPeriod], own_use: OwnUse) -> list[Bill]:
+    """Return the bill of every party at each of its connections: by slot, then in the order in which they moved in."""
+    all_drafts = _Drafts()
     for settled in periods:
         firm_bought_wh, firm_sold_wh = firm_wh(settled.firm)
         first = settled.versions[0]
+        drafts = all_drafts.enter(settled)
         for statement, last in zip(first.statements, settled.statements, strict=True):
             slot, terms = statement["slot"], settled.terms[statement["slot"]]
-            draft = drafts.get(slot)
-            if draft is None:
-                draft = drafts[slot] = _Draft(terms.connection)
+            draft = drafts[slot]
             rest = rest_of(statement, firm_bought_wh[slot], firm_sold_wh[slot])
             draft.take(settled.period, terms, statement, own_use(terms.connection, settled.period), rest)
             draft.read(settled.period, Quality(last["quality"]))
@@ -275,14 +292,16 @@ def bills(periods: Iterable[SettledPeriod], own_use: OwnUse) -> dict[int, Bill]:
         for number, (before, after) in enumerate(pairwise(settled.versions), start=FIRST_VERSION + 1):
             _correct(drafts, settled, number, before, after)
         for firm in settled.firm:
+            buyer = all_drafts.of(settled, firm.buyer, firm.buyer_party)
+            seller = all_drafts.of(settled, firm.seller, firm.seller_party)
             if firm.agreed_wh:
-                drafts[firm.buyer].add(_line_of(settled.period, Kind.FIRM_BOUGHT, firm))
-                drafts[firm.seller].add(_line_of(settled.period, Kind.FIRM_SOLD, firm))
+                buyer.add(_line_of(settled.period, Kind.FIRM_BOUGHT, firm))
+                seller.add(_line_of(settled.period, Kind.FIRM_SOLD, firm))
             owed_ut = firm.to_seller_ut - firm.to_buyer_ut
             if firm.to_seller_ut or firm.to_buyer_ut:
-                drafts[firm.buyer].add(_compensation(settled.period, firm.seller, firm.level, owed_ut))
-                drafts[firm.seller].add(_compensation(settled.period, firm.buyer, firm.level, -owed_ut))
-    return {slot: drafts[slot].to_bill() for slot in sorted(drafts)}
+                buyer.add(_compensation(settled.period, firm.seller, firm.level, owed_ut))
+                seller.add(_compensation(settled.period, firm.buyer, firm.level, -owed_ut))
+    return all_drafts.to_bills()
 
 
 def _correct(
@@ -429,12 +448,17 @@ def foresight(periods: Sequence[SettledPeriod]) -> dict[int, Foresight]:
     }
 
 
-def partners(bills_by_slot: Mapping[int, Bill], *, most: int) -> Matrix:
+def partners(of_all: Sequence[Bill], *, most: int) -> Matrix:
     """Return who sold to whom, with the `most` sellers and buyers of most energy, by slot, and all others as one."""
-    sellers = _largest({slot: bill.sold_wh for slot, bill in bills_by_slot.items()}, most)
-    buyers = _largest({slot: bill.bought_wh for slot, bill in bills_by_slot.items()}, most)
+    sold_wh: Counter[int] = Counter()
+    bought_wh: Counter[int] = Counter()
+    for bill in of_all:
+        sold_wh[bill.slot] += bill.sold_wh
+        bought_wh[bill.slot] += bill.bought_wh
+    sellers, buyers = _largest(sold_wh, most), _largest(bought_wh, most)
     pairs: Counter[tuple[int | None, int | None]] = Counter()
-    for seller, bill in bills_by_slot.items():
+    for bill in of_all:
+        seller = bill.slot
         for buyer, one in (pair for kind in SALES for pair in bill.partners[kind]):
             if one.energy_wh:
                 pairs[seller if seller in sellers else None, buyer if buyer in buyers else None] += one.energy_wh
@@ -491,17 +515,56 @@ def _largest(traded_wh: Mapping[int, int], most: int) -> list[int]:
     return sorted(slot for _, slot in sorted(traded)[:most])
 
 
+class _Drafts:
+    """The bills in the making of all parties, and who has which connection."""
+
+    def __init__(self) -> None:
+        self._drafts: dict[tuple[int, str], _Draft] = {}
+        self._parties: dict[int, str] = {}
+
+    def enter(self, settled: SettledPeriod) -> dict[int, "_Draft"]:
+        """Return the bills of those who have the connections in the next period, by slot."""
+        drafts: dict[int, _Draft] = {}
+        for slot, terms in enumerate(settled.terms):
+            drafts[slot] = self.of(settled, slot, terms.party)
+            drafts[slot].stay(settled.period, goes_on=self._parties.get(slot) == terms.party)
+            self._parties[slot] = terms.party
+        return drafts
+
+    def of(self, settled: SettledPeriod, slot: int, party: str) -> "_Draft":
+        """Return the bill of a party, which need not have the connection in the period."""
+        if (slot, party) not in self._drafts:
+            self._drafts[slot, party] = _Draft(settled.terms[slot].connection)
+        return self._drafts[slot, party]
+
+    def to_bills(self) -> list[Bill]:
+        counts = Counter(slot for slot, _ in self._drafts)
+        return [
+            draft.to_bill(slot, party, is_final=self._parties[slot] != party, is_shared=counts[slot] > 1)
+            for (slot, party), draft in sorted(self._drafts.items(), key=lambda item: item[0][0])
+        ]
+
+
 class _Draft:
     """A bill in the making."""
 
     def __init__(self, connection: str) -> None:
         self._connection = connection
+        self._stays: list[Stay] = []
         self._lines: list[Line] = []
         self._sums = {kind: Sum() for kind in Kind}
         self._partners: dict[Kind, dict[int, Sum]] = {kind: {} for kind in (*PURCHASES, *SALES)}
         self._alone_ut = 0
         self._unread: list[tuple[Period, Quality]] = []
         self._corrections: list[Correction] = []
+
+    def stay(self, period: Period, *, goes_on: bool) -> None:
+        """Count a period in which the party has the connection, as it had in the one before if that `goes_on`."""
+        if goes_on:
+            first, _, periods = self._stays.pop()
+            self._stays.append(Stay(first, period, periods + 1))
+        else:
+            self._stays.append(Stay(period, period, 1))
 
     def take(self, period: Period, terms: Terms, statement: Mapping[str, Any], own_use_wh: int, rest: Rest) -> None:
         """Take in a period's statement: own use and grid; the trades are added one by one."""
@@ -527,13 +590,18 @@ class _Draft:
         if line.partner is not None and line.kind in self._partners:
             self._partners[line.kind].setdefault(line.partner, Sum()).add(line)
 
-    def to_bill(self) -> Bill:
+    def to_bill(self, slot: int, party: str, *, is_final: bool, is_shared: bool) -> Bill:
         partners = {
             kind: sorted(sums.items(), key=lambda item: (-item[1].energy_wh, item[0]))
             for kind, sums in self._partners.items()
         }
         return Bill(
             connection=self._connection,
+            slot=slot,
+            party=party,
+            stays=self._stays,
+            is_final=is_final,
+            is_shared=is_shared,
             lines=self._lines,
             sums=self._sums,
             partners=partners,

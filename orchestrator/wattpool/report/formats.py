@@ -1,8 +1,9 @@
-"""Numbers as people read them, exact unless the name says otherwise."""
+"""Numbers and pseudonyms as people read them; numbers are exact unless the name says otherwise."""
 
 from wattpool_chaincode.records.units import UT_PER_TOKEN, WH_PER_KWH, divide_half_even
 
 _UT_PER_HUNDREDTH = UT_PER_TOKEN // 100
+_PSEUDONYM_DIGITS = 8
 MINUS = "\u2212"
 
 
@@ -26,6 +27,11 @@ def price(price_ut_per_kwh: int) -> str:
     digits = tokens(price_ut_per_kwh)
     kept = len(digits) - 3
     return digits[:kept] + digits[kept:].rstrip("0")
+
+
+def pseudonym(identity: str) -> str:
+    """Return how a pseudonym begins, which tells those of one community apart: `54e3c4f7`."""
+    return identity[:_PSEUDONYM_DIGITS]
 
 
 def _fixed(value: int, unit: int, decimals: int) -> str:

@@ -55,7 +55,8 @@ class FirmTrade(NamedTuple):
 
     What it pays is known when the window has ended; until then it counts as if all will be delivered. A trade that
     is then declined counts as never delivered, in none of its periods. Over the window, energy and money come to what
-    the ledger paid out, and `agreed_wh` to what was promised: all that is short stands in the last period.
+    the ledger paid out, and `agreed_wh` to what was promised: all that is short stands in the last period. It stays
+    the parties' that agreed, should another have a connection by then.
     """
 
     level: Level
@@ -68,6 +69,8 @@ class FirmTrade(NamedTuple):
     price_ut_per_kwh: int
     to_buyer_ut: int
     to_seller_ut: int
+    buyer_party: str
+    seller_party: str
 
 
 class Terms(NamedTuple):
@@ -171,6 +174,8 @@ class FirmReader:
             price_ut_per_kwh=price,
             to_buyer_ut=outcome.to_buyer_ut if row.ends else 0,
             to_seller_ut=outcome.to_seller_ut if row.ends else 0,
+            buyer_party=pick["buyer"],
+            seller_party=offer["seller"],
         )
 
 

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from wattpool.report import charts, figures
 from wattpool.report.charts import Series
-from wattpool.report.figures import Bill, Deviation, Flow, Negotiation, OwnUse, PriceRange
+from wattpool.report.figures import Bill, Deviation, Flow, Negotiation, OwnUse, PriceRange, Stay
+from wattpool.report.formats import pseudonym
 from wattpool.report.local_time import clock, day_of, stamp
 from wattpool.report.reading import SettledPeriod
 from wattpool.report.texts import TEXTS
@@ -59,18 +60,26 @@ class Edition:
 
     @property
     def span(self) -> str:
-        first, last = self.periods[0].period, self.periods[-1].period
+        return self.span_of(Stay(self.periods[0].period, self.periods[-1].period, len(self.periods)))
+
+    def span_of(self, stay: Stay) -> str:
+        """Return in words from when until when some periods are."""
         return TEXTS["span"].format(
-            start=stamp(first.start_utc, self.zone),
-            end=stamp(last.end_utc, self.zone),
-            count=len(self.periods),
-            minutes=first.length_s // 60,
+            start=stamp(stay.first.start_utc, self.zone),
+            end=stamp(stay.last.end_utc, self.zone),
+            count=stay.periods,
+            minutes=stay.first.length_s // 60,
             zone=self.zone_name,
         )
 
-    def bills(self) -> dict[int, Bill]:
-        """Return the bill of each member, by slot."""
+    def bills(self) -> list[Bill]:
+        """Return the bill of each party at each of its connections."""
         return figures.bills(self.periods, self.own_use or figures.no_own_use)
+
+    def name_of(self, bill: Bill) -> str:
+        """Return what to call a bill: after its member, and by the party if the connection has had several."""
+        name = self.names[bill.slot]
+        return f"{name}-{pseudonym(bill.party)}" if bill.is_shared else name
 
 
 class Row(NamedTuple):
@@ -82,12 +91,12 @@ class Row(NamedTuple):
     deviation: Deviation
 
 
-def render_report(edition: Edition, bills: Mapping[int, Bill], *, chosen: SettledPeriod | None = None) -> str:
+def render_report(edition: Edition, bills: Sequence[Bill], *, chosen: SettledPeriod | None = None) -> str:
     """Return the report as HTML.
 
     Args:
         edition: what it is about.
-        bills: of all members, by slot.
+        bills: of all parties.
         chosen: the one of the periods whose negotiation, and whose day, is shown; by default a lively one of the
             busiest day.
     """
@@ -112,11 +121,12 @@ def render_report(edition: Edition, bills: Mapping[int, Bill], *, chosen: Settle
         names=edition.names,
         batteries=[name for slot, name in sorted(edition.names.items()) if slot in edition.batteries],
         homes=_homes(edition, bills),
+        home_count=len({bill.slot for bill in bills}),
         whole=figures.total(flow for _, flow in by_day),
-        fees_ut=sum(bill.fee_ut for bill in bills.values()),
-        alone_ut=sum(bill.alone_ut for bill in bills.values()),
-        owed_ut=sum(bill.owed_ut for bill in bills.values()),
-        saving_ut=sum(bill.saving_ut for bill in bills.values()),
+        fees_ut=sum(bill.fee_ut for bill in bills),
+        alone_ut=sum(bill.alone_ut for bill in bills),
+        owed_ut=sum(bill.owed_ut for bill in bills),
+        saving_ut=sum(bill.saving_ut for bill in bills),
         day=day,
         days=by_day,
         rows=rows,
@@ -128,8 +138,8 @@ def render_report(edition: Edition, bills: Mapping[int, Bill], *, chosen: Settle
     )
 
 
-def render_bill(edition: Edition, slot: int, bill: Bill) -> str:
-    """Return a member's bill as HTML."""
+def render_bill(edition: Edition, bill: Bill) -> str:
+    """Return a party's bill as HTML."""
     days = [(day, one) for day, one in figures.daily(bill, edition.zone).items()]
     partners = [
         (kind, edition.names[partner], one)
@@ -142,14 +152,16 @@ def render_bill(edition: Edition, slot: int, bill: Bill) -> str:
         start = stamp(period.start_utc, edition.zone)
         unread = {"count": len(bill.unread), "start": start, "quality": quality}
     corrections = [{"start": stamp(one.period.start_utc, edition.zone), "one": one} for one in bill.corrections]
-    name = edition.names[slot]
+    name = edition.name_of(bill)
+    moved_out_utc = bill.stays[-1].last.end_utc if bill.is_final and bill.stays else None
     return _render(
         "bill.html.j2",
         community=edition.community,
-        span=edition.span,
+        spans=[edition.span_of(stay) for stay in bill.stays],
+        moved_out=None if moved_out_utc is None else stamp(moved_out_utc, edition.zone),
         knows_own_use=edition.own_use is not None,
         name=name,
-        has_battery=slot in edition.batteries,
+        has_battery=bill.slot in edition.batteries,
         bill=bill,
         sums=bill.sums,
         partners=partners,
@@ -161,7 +173,7 @@ def render_bill(edition: Edition, slot: int, bill: Bill) -> str:
 
 
 def render_bill_csv(edition: Edition, bill: Bill) -> str:
-    """Return all lines of a member's bill as CSV, in integers; amounts and fees add up to what the member owes."""
+    """Return all lines of a party's bill as CSV, in integers; amounts and fees add up to what the party owes."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
@@ -177,15 +189,15 @@ def render_bill_csv(edition: Edition, bill: Bill) -> str:
     return file.getvalue()
 
 
-def _homes(edition: Edition, bills: Mapping[int, Bill]) -> list[dict[str, Any]]:
-    most_ut = max(1, *(bill.saving_ut for bill in bills.values()))
+def _homes(edition: Edition, bills: Sequence[Bill]) -> list[dict[str, Any]]:
+    most_ut = max(1, *(bill.saving_ut for bill in bills))
     return [
-        {"name": edition.names[slot], "bill": bill, "bar": BAR_WIDTH * max(0, bill.saving_ut) // most_ut}
-        for slot, bill in bills.items()
+        {"name": edition.name_of(bill), "bill": bill, "bar": BAR_WIDTH * max(0, bill.saving_ut) // most_ut}
+        for bill in bills
     ]
 
 
-def _matrix(edition: Edition, bills: Mapping[int, Bill]) -> dict[str, Any]:
+def _matrix(edition: Edition, bills: Sequence[Bill]) -> dict[str, Any]:
     sellers, buyers, traded_wh = figures.partners(bills, most=MOST_PARTNERS)
     most_wh = max(traded_wh.values(), default=1)
 

@@ -127,6 +127,10 @@ TEXTS = MappingProxyType(
         # Bill.
         "bill_title": "Energy bill of {name}",
         "bill_connection": "Connection {connection}, community {community}",
+        "bill_final": (
+            "Final bill: you moved out on {end}. What you promised by hand before, and corrections of your periods, "
+            "can still change it."
+        ),
         "bill_used": "You used {used} kWh: {own} of your own, {bought} from neighbours, {grid} from the grid.",
         "bill_generated": (
             "You generated {generated} kWh: {own} you used yourself, {sold} went to neighbours, {grid} to the grid."
