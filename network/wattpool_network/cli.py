@@ -4,7 +4,6 @@ import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
 from functools import wraps
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Annotated, ParamSpec
 import typer
 import yaml
 
+from wattpool_chaincode.records.period import parse_utc
 from wattpool_network import communities as community_operations
 from wattpool_network import membership
 from wattpool_network.backup import restore as restore_backup
@@ -329,12 +329,9 @@ def _parse_hosts(text: str) -> dict[str, str]:
 
 def _parse_utc(text: str) -> int:
     try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        time = None
-    if time is None or time.utcoffset() != timedelta(0) or time.microsecond:
-        raise NetworkError(f"{text!r} is no time in UTC such as 2026-06-01T00:15Z")
-    return int(time.timestamp())
+        return parse_utc(text)
+    except ValueError as error:
+        raise NetworkError(f"{text!r} is no time in UTC such as 2026-06-01T00:15Z") from error
 
 
 def _stopwatch() -> Report:

@@ -25,7 +25,12 @@ ALLOWED = {
     "wattpool": ("fabric_gateway", "wattpool_chaincode", "wattpool_meter", "wattpool_network"),
     "wattpool_chaincode": (),
     "wattpool_meter": ("wattpool_chaincode.records", "wattpool_chaincode.market"),
-    "wattpool_network": ("fabric_gateway", "wattpool_chaincode.context", "wattpool_chaincode.organisations"),
+    "wattpool_network": (
+        "fabric_gateway",
+        "wattpool_chaincode.context",
+        "wattpool_chaincode.organisations",
+        "wattpool_chaincode.records",
+    ),
 }
 # The rules' one door to Fabric: it may import the shim, and is no rule itself.
 ENTRY_POINT = "wattpool_chaincode.fabric"
