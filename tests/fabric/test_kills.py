@@ -1,6 +1,7 @@
 """Nodes and clients killed in mid-load: what was acknowledged is on the ledger once, and nothing is there twice."""
 
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -41,6 +42,18 @@ def is_in_mid_load(outbox: Path, acknowledged: int) -> bool:
     told = outbox.read_text() if outbox.exists() else ""
     done = told.count('"acknowledged"')
     return done >= acknowledged and told.count('"endorsed"') >= done + SOME_ON_THEIR_WAY
+
+
+def is_killed_in_mid_load(client: subprocess.Popen[bytes], outbox: Path, acknowledged: int) -> bool:
+    """Kill a client if so many were acknowledged and some are on their way; tell whether it was done."""
+    if not is_in_mid_load(outbox, acknowledged):
+        return False
+    # What was on its way may have arrived meanwhile: look again while nothing moves.
+    client.send_signal(signal.SIGSTOP)
+    os.waitpid(client.pid, os.WUNTRACED)
+    is_there = is_in_mid_load(outbox, acknowledged)
+    client.send_signal(signal.SIGKILL if is_there else signal.SIGCONT)
+    return is_there
 
 
 @pytest.mark.parametrize("rounds", ROUNDS)
@@ -88,8 +101,7 @@ def test_a_client_killed_in_mid_load_and_started_again_does_each_of_its_intentio
     for _ in range(rounds):
         with subprocess.Popen([sys.executable, *words]) as client:  # noqa: S603 -- our own program
             wanted = acknowledged + intentions // (2 * rounds)
-            assert readiness.until(partial(is_in_mid_load, outbox, wanted), deadline_s=DEADLINE_S)
-            client.send_signal(signal.SIGKILL)
+            assert readiness.until(partial(is_killed_in_mid_load, client, outbox, wanted), deadline_s=DEADLINE_S)
         before = FileOutbox(outbox)
         acknowledged = len(before.acknowledged)
         log.info("killed with %d acknowledged, %d on their way", acknowledged, len(before.endorsed))
