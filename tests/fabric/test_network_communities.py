@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fabric.founded import free_port_base
+from fabric.founded import free_port_base, installed_fabric
 from wattpool.bad_input import BadInput
 from wattpool.checkpoints import vote
 from wattpool.ledgers.fabric import FabricLedger, channels_of, read_connection
@@ -36,7 +36,8 @@ START_UTC = BUNDLED_DAY_START_UTC - 86_400 + 3_600
 
 @pytest.fixture(scope="module")
 def shared(fabric: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:  # noqa: ARG001 -- skips
-    network = Network(tmp_path_factory.mktemp("communities") / "state", community(port_base=free_port_base()))
+    topology = community(port_base=free_port_base(), fabric=installed_fabric())
+    network = Network(tmp_path_factory.mktemp("communities") / "state", topology)
     try:
         network.up()
         yield communities.add(network, "elm")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fabric.founded import free_port_base
+from fabric.founded import free_port_base, installed_fabric
 from wattpool.checkpoints import vote
 from wattpool.cli import main
 from wattpool.client import Chain
@@ -62,7 +62,7 @@ def state(
 
 @pytest.fixture(scope="module")
 def network(fabric: Binaries, state: Path) -> Iterator[Connection]:  # noqa: ARG001 -- skips
-    network = Network(state, community(port_base=free_port_base()))
+    network = Network(state, community(port_base=free_port_base(), fabric=installed_fabric()))
     try:
         network.up()
         yield read_connection(network.layout.connection)
