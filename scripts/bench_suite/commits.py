@@ -32,7 +32,7 @@ from wattpool_chaincode.organisations import AGGREGATOR, TWO_OF_THREE
 from wattpool_chaincode.records import codec
 
 # Groups of so many transactions, each a block, and how many of them.
-GROUPS = {1: 200, 10: 60, 100: 20, 500: 8}
+GROUPS = {1: 200, 10: 60, 100: 30, 500: 20}
 VALUE_BYTES = 1_000
 LEAST_SPEED = 0.5
 CHANNEL = "bench"

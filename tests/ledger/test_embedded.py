@@ -105,10 +105,10 @@ def test_a_message_longer_than_a_peer_takes_is_refused(ledger: EmbeddedLedger) -
 def test_a_transaction_longer_than_a_peer_takes_is_refused(
     ledger: EmbeddedLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wattpool.ledgers.embedded.MAX_MESSAGE_BYTES", 1000)
-    submit(ledger, ["put_size", "a", 300])
+    monkeypatch.setattr("wattpool.ledgers.embedded.MAX_MESSAGE_BYTES", 3000)
+    submit(ledger, ["put_size", "a", 1000])
     with pytest.raises(EndorseError, match="too_large: the transaction"):
-        submit(ledger, ["put_size", "a", 900])
+        submit(ledger, ["put_size", "a", 2900])
 
 
 def test_a_range_that_a_peer_would_cut_short_is_misuse(ledger: EmbeddedLedger, monkeypatch: pytest.MonkeyPatch) -> None:

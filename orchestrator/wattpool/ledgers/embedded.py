@@ -287,7 +287,6 @@ class EmbeddedLedger:
             policy = self.genesis.chaincodes[call.channel].policy
             own_policies = store.policies(call.channel, response.written)
             asked = applying_policies(response, policy=policy, own_policies=own_policies)
-        _check_size(len(response.data), "the transaction")
         # One's own organisation first, as a Gateway does.
         available = (by, *(msp_id for msp_id in sorted(self._roots) if msp_id != by))
         endorsers = policies.choose(asked, available)
@@ -296,6 +295,7 @@ class EmbeddedLedger:
                 EndorseReason.POLICY_NOT_SATISFIABLE, f"{', '.join(available)} do not meet all policies that apply"
             )
         transaction = self._sign(proposal, response, by=by, endorsers=endorsers)
+        _check_size(len(transaction.data), "the transaction")
         return Endorsed(transaction=transaction, private=simulation.private)
 
     def order(self, endorsed: Endorsed) -> Ordered:
