@@ -315,6 +315,7 @@ def test_rules_change_when_two_organisations_agree(street: CommunityOnLedger, wa
         ("beta=1", SECOND.start_utc, "--change: 'beta=1' is not NAME=VALUE of a rule"),
         ("mechanism=barter", SECOND.start_utc, "--change mechanism: 'barter'; one of "),
         ("firm_deposit_ppm=1000001", SECOND.start_utc, "--change firm_deposit_ppm: '1000001'; a share"),
+        ("firm_deposit_ppm=" + 5_000 * "9", SECOND.start_utc, "--change firm_deposit_ppm: '99"),
     ],
 )
 def test_rules_that_cannot_be_are_refused(
@@ -546,6 +547,8 @@ def test_a_correction_that_cannot_be_is_refused_by_name(
     assert refused(f"{ANN.connection},0,900\n").startswith("already_measured: ")
     assert refused(f"{BOB.connection},3000,0\n").startswith("over_line_limit: ")
     assert refused(f"{'0' * 40},1,0\n").endswith("took part in the period")
+    assert refused(f"{BOB.connection},{5_000 * '9'},0\n").endswith("two numbers of watt-hours were expected")
+    assert refused(f"{200_000 * 'x'},1,0\n").endswith("field larger than field limit (131072)")
     assert refused(bob + bob).endswith(f"values.csv:3: connection {BOB.connection} stands twice")
     assert "values.csv:2: a connection and two numbers" in refused(f"{BOB.connection},-1,0\n")
     assert refused("").endswith("has no value")

@@ -18,6 +18,8 @@ from wattpool_chaincode.records.units import UT_PER_TOKEN, WH_PER_KWH
 
 Value = TypeVar("Value")
 W_PER_KW = 1_000
+# Keeps absurd digits away from int().
+_MAX_DIGITS = 15
 ORGANISATIONS = {"aggregator": AGGREGATOR, "dso": DSO, "members": MEMBERS}
 
 Place = Annotated[
@@ -68,6 +70,11 @@ def read_text(option: str, file: Path) -> str:
         return read_file(option, file).decode()
     except UnicodeDecodeError as error:
         raise BadInput(option, None, f"{file} is not text in UTF-8") from error
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a text is a whole number that is not absurdly long."""
+    return text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
 
 
 def read_tokens(option: str, text: str) -> int:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from wattpool.bad_input import BadInput
-from wattpool.operating.arguments import By, Place, Start, read_key, read_period, read_text
+from wattpool.operating.arguments import By, Place, Start, is_number, read_key, read_period, read_text
 from wattpool.operating.desk import Desk, reading, working
 from wattpool.readings import find_reading
 from wattpool.report import formats
@@ -154,15 +154,16 @@ def _entries_of(desk: Desk, period: Period) -> list[Entry]:
 
 def _read_values(file: Path) -> list[tuple[int, str, int, int]]:
     """Read line, connection, import and export from a CSV."""
-    rows = list(csv.reader(read_text("VALUES", file).splitlines()))
+    try:
+        rows = list(csv.reader(read_text("VALUES", file).splitlines()))
+    except csv.Error as error:
+        raise BadInput(str(file), None, f"is no CSV: {error}") from error
     if not rows or rows[0] != COLUMNS:
         raise BadInput(str(file), 1, f"the columns {','.join(COLUMNS)} were expected")
     read = []
     for line, row in enumerate(rows[1:], start=2):
         match row:
-            case [connection, import_wh, export_wh] if all(
-                one.isascii() and one.isdigit() for one in (import_wh, export_wh)
-            ):
+            case [connection, import_wh, export_wh] if is_number(import_wh) and is_number(export_wh):
                 read.append((line, connection, int(import_wh), int(export_wh)))
             case _:
                 raise BadInput(str(file), line, "a connection and two numbers of watt-hours were expected")

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from wattpool.bad_input import BadInput
-from wattpool.operating.arguments import By, Place, read_time, require
+from wattpool.operating.arguments import By, Place, is_number, read_time, require
 from wattpool.operating.desk import PUBLISHED, reading, voted, working
 from wattpool.roster import publish
 from wattpool_chaincode.contract.rules import CHECKS
@@ -72,5 +72,5 @@ def _read_change(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not (equals and name in CHECKS):
         raise BadInput("--change", None, f"{text!r} is not NAME=VALUE of a rule; the names are {', '.join(CHECKS)}")
-    read = int(value) if value.isascii() and value.isdigit() else value
+    read = int(value) if is_number(value) else value
     return name, require(f"--change {name}", read, CHECKS[name])
