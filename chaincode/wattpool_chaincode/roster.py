@@ -4,7 +4,9 @@ A connection keeps its slot, its number in the roster, for ever. Slots are kept 
 every period (purses, counters, registers) is kept in pages of the same shape, each written once a period.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from wattpool_chaincode.records import codec
 
@@ -54,6 +56,11 @@ class Entry:
     installation: int
     may_trade: bool
 
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Entry":
+        """Read an entry of a page that was decoded."""
+        return cls(**{**value, "opening": tuple(value["opening"])})
+
 
 def encode_page(entries: list[Entry]) -> bytes:
     """Return the bytes of a page."""
@@ -62,4 +69,4 @@ def encode_page(entries: list[Entry]) -> bytes:
 
 def decode_page(data: bytes) -> list[Entry]:
     """Read what `encode_page` wrote."""
-    return [Entry(**{**value, "opening": tuple(value["opening"])}) for value in codec.load(data)]
+    return [Entry.from_json(value) for value in codec.load(data)]

@@ -9,7 +9,7 @@ made that does not beat both its tariffs. Shares follow the meter, where nothing
 
 from collections.abc import Sequence
 
-from wattpool_chaincode.market.order import Match, Order, Outcome, Terms
+from wattpool_chaincode.market.order import Match, Order, Terms, cleared
 from wattpool_chaincode.market.rationing import pair_by_merit
 from wattpool_chaincode.records.units import share_pro_rata
 
@@ -21,18 +21,7 @@ def clear(
     terms: Terms,  # noqa: ARG001 (every mechanism takes the terms; here the tariffs alone make the prices)
 ) -> list[Match]:
     """Match at maximum welfare, each pair at the middle of its limits, rounded down."""
-    matches = []
-    for bid, offer, energy_wh in pair_by_merit(bids, offers, share=share_pro_rata):
-        price = (bid.limit_ut_per_kwh + offer.limit_ut_per_kwh) // 2
-        matches.append(
-            Match(
-                bid_slot=bid.slot,
-                offer_slot=offer.slot,
-                energy_wh=energy_wh,
-                price_ut_per_kwh=price,
-                asked_ut_per_kwh=price,
-                bid_ut_per_kwh=price,
-                outcome=Outcome.CLEARED,
-            )
-        )
-    return matches
+    return [
+        cleared(bid, offer, energy_wh, price_ut_per_kwh=(bid.limit_ut_per_kwh + offer.limit_ut_per_kwh) // 2)
+        for bid, offer, energy_wh in pair_by_merit(bids, offers, share=share_pro_rata)
+    ]

@@ -56,6 +56,19 @@ class Match(NamedTuple):
     outcome: Outcome
 
 
+def cleared(bid: Order, offer: Order, energy_wh: int, *, price_ut_per_kwh: int) -> Match:
+    """Return a match at a price that nobody asked or bid."""
+    return Match(
+        bid_slot=bid.slot,
+        offer_slot=offer.slot,
+        energy_wh=energy_wh,
+        price_ut_per_kwh=price_ut_per_kwh,
+        asked_ut_per_kwh=price_ut_per_kwh,
+        bid_ut_per_kwh=price_ut_per_kwh,
+        outcome=Outcome.CLEARED,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """What a clearing goes by, besides the orders.

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from wattpool_chaincode.market.order import Match, Order, Outcome, Terms
+from wattpool_chaincode.market.order import Match, Order, Terms, cleared
 from wattpool_chaincode.market.rationing import pair_by_merit
 
 
@@ -18,16 +18,4 @@ def clear(
         return []
     marginal_bid, marginal_offer, _ = pairs[-1]
     price = (marginal_bid.limit_ut_per_kwh + marginal_offer.limit_ut_per_kwh) // 2
-    cleared = Outcome.CLEARED
-    return [
-        Match(
-            bid_slot=bid.slot,
-            offer_slot=offer.slot,
-            energy_wh=energy_wh,
-            price_ut_per_kwh=price,
-            asked_ut_per_kwh=price,
-            bid_ut_per_kwh=price,
-            outcome=cleared,
-        )
-        for bid, offer, energy_wh in pairs
-    ]
+    return [cleared(*pair, price_ut_per_kwh=price) for pair in pairs]

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 DEFAULT_LENGTH_S = 900
 DAY_S = 86_400
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, order=True)
@@ -60,7 +61,7 @@ def parse_utc(text: str) -> int:
     time = datetime.fromisoformat(text)
     if time.utcoffset() != timedelta(0) or time.microsecond:
         raise ValueError(f"{text!r} is not a whole second in UTC")
-    time_utc = int(time.timestamp())
+    time_utc = (time - _EPOCH) // timedelta(seconds=1)
     if time_utc < 0:
         raise ValueError(f"{text!r} is before 1970")
     return time_utc

@@ -61,11 +61,7 @@ class Desk:
         if version is None:
             version = self.ask_ledger("roster")["version"]
         pages = self.ask_contract("roster", version=version)["pages"]
-        return [
-            Entry(**{**entry, "opening": tuple(entry["opening"])})
-            for page in pages
-            for entry in self.ask_contract("roster_page", page=page)
-        ]
+        return [Entry.from_json(entry) for page in pages for entry in self.ask_contract("roster_page", page=page)]
 
     def connected(self, connection: str) -> Entry:
         """Return the entry of a connection, named by its pseudonym or how that begins.
