@@ -1,6 +1,6 @@
 """Calling the two chains by their functions' names, with JSON instead of bytes, and with the retries that are safe."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,6 +120,16 @@ class Chain:
     def evaluate(self, function: str, *, by: str, **argument: Any) -> Any:
         """Return what a function says about the committed state."""
         return codec.decode(self._ledger.evaluate(self._call(function, argument, _NO_TRANSIENT), by=by))
+
+    def evaluate_pages(self, function: str, *, by: str) -> Iterator[Any]:
+        """Yield what a function says page by page, until it gives no further `bookmark`."""
+        bookmark = ""
+        while True:
+            page = self.evaluate(function, by=by, bookmark=bookmark)
+            yield page
+            bookmark = page["bookmark"]
+            if not bookmark:
+                return
 
     def _call(self, function: str, argument: Mapping[str, Any], transient: Mapping[str, bytes]) -> Call:
         return Call(

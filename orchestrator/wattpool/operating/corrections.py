@@ -100,21 +100,14 @@ def show(
 def due(ledger: Place, by: By = "members") -> None:
     """Pay of what corrections left due as much as wallets cover now."""
     with working(ledger, by) as desk:
-        for one in list(_dues(desk)):
+        period_s = desk.rules().period_s
+        # Paying changes the list: it is read whole before.
+        pages = list(desk.ledger_chain.evaluate_pages("list_dues", by=desk.by))
+        for one in [owed for page in pages for owed in page["dues"]]:
             left = desk.ledger("pay_due", period=one["period"], version=one["version"])
             owed_ut = sum(-amount_ut for _, amount_ut in left if amount_ut < 0)
-            chosen = Period(one["period"], desk.rules().period_s)
+            chosen = Period(one["period"], period_s)
             typer.echo(f"version {one['version']} of {chosen}: {formats.tokens(owed_ut)} tokens stay due")
-
-
-def _dues(desk: Desk) -> Iterable[dict[str, Any]]:
-    bookmark = ""
-    while True:
-        page = desk.ask_ledger("list_dues", bookmark=bookmark)
-        yield from page["dues"]
-        bookmark = page["bookmark"]
-        if not bookmark:
-            return
 
 
 def _version(desk: Desk, period: Period, version: int = 0) -> dict[str, Any]:

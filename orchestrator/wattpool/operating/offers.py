@@ -62,17 +62,13 @@ def add(  # noqa: PLR0913, PLR0917 -- the terms of an offer
 @app.command("list")
 def list_(ledger: Place, by: By = "members") -> None:
     """List the offers that can be picked, by the start of their windows."""
-    count, bookmark = 0, ""
+    count = 0
     with reading(ledger, by) as desk:
         connections = {entry.slot: entry.connection for entry in desk.entries()}
-        while True:
-            page = desk.ask_ledger("list_offers", bookmark=bookmark)
+        for page in desk.ledger_chain.evaluate_pages("list_offers", by=desk.by):
             for one in page["offers"]:
                 typer.echo(f"{one['offer']}  {_terms(one)}, from {connections[one['slot']]}")
             count += len(page["offers"])
-            bookmark = page["bookmark"]
-            if not bookmark:
-                break
     typer.echo(f"{count} offers")
 
 

@@ -297,10 +297,9 @@ def bills(periods: Iterable[SettledPeriod], own_use: OwnUse) -> list[Bill]:
             if firm.agreed_wh:
                 buyer.add(_line_of(settled.period, Kind.FIRM_BOUGHT, firm))
                 seller.add(_line_of(settled.period, Kind.FIRM_SOLD, firm))
-            owed_ut = firm.to_seller_ut - firm.to_buyer_ut
             if firm.to_seller_ut or firm.to_buyer_ut:
-                buyer.add(_compensation(settled.period, firm.seller, firm.level, owed_ut))
-                seller.add(_compensation(settled.period, firm.buyer, firm.level, -owed_ut))
+                buyer.add(_compensation(settled.period, firm.seller, firm.level, firm.owed_ut))
+                seller.add(_compensation(settled.period, firm.buyer, firm.level, -firm.owed_ut))
     return all_drafts.to_bills()
 
 

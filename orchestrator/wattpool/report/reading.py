@@ -72,6 +72,11 @@ class FirmTrade(NamedTuple):
     buyer_party: str
     seller_party: str
 
+    @property
+    def owed_ut(self) -> int:
+        """What the buyer owes the seller for promises not kept; negative if the seller owes him."""
+        return self.to_seller_ut - self.to_buyer_ut
+
 
 class Terms(NamedTuple):
     """Whose account a connection is, and what it pays and gets without the market."""

@@ -1,12 +1,12 @@
 """What a simulation came to: the figures of every household and of all, read back from the ledger."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from wattpool.client import Chain
-from wattpool.report.figures import firm_wh, grid_bill_ut, rest_of
+from wattpool.report.figures import grid_bill_ut, rest_of
 from wattpool.report.local_time import zone_of
 from wattpool.report.reading import FirmTrade, LedgerReader, SettledPeriod, Terms
 from wattpool.report.rendering import Edition
@@ -62,19 +62,23 @@ class HouseholdFigures:
     saving_ut: int = 0
     balance_ut: int = 0
 
-    def add(self, home: Home, flows: Flows, statement: Mapping[str, Any], firm: Sequence[FirmTrade]) -> None:
-        """Count one period: what the source says flowed, the ledger's statement of it, and all trades by hand."""
+    def add(
+        self,
+        home: Home,
+        flows: Flows,
+        statement: Mapping[str, Any],
+        purchases: Sequence[FirmTrade],
+        sales: Sequence[FirmTrade],
+    ) -> None:
+        """Count one period: what the source says flowed, the ledger's statement of it, and its trades by hand."""
         if (flows.import_wh, flows.export_wh) != (statement["import_wh"], statement["export_wh"]):
             raise RuntimeError(f"the ledger's statement for {home.name} is not what its meter measured")
-        bought_wh, sold_wh = (by_slot[statement["slot"]] for by_slot in firm_wh(firm))
+        bought_wh, sold_wh = (sum(one.energy_wh for one in trades) for trades in (purchases, sales))
         rest = rest_of(statement, bought_wh, sold_wh)
-        purchases = [one for one in firm if one.buyer == statement["slot"]]
-        sales = [one for one in firm if one.seller == statement["slot"]]
         paid_ut = statement["paid_ut"] + sum(one.paid_ut for one in purchases)
         fees_ut = statement["fees_ut"] + sum(one.fee_ut for one in purchases)
         earned_ut = statement["earned_ut"] + sum(one.paid_ut for one in sales)
-        compensation_ut = sum(one.to_seller_ut - one.to_buyer_ut for one in purchases)
-        compensation_ut -= sum(one.to_seller_ut - one.to_buyer_ut for one in sales)
+        compensation_ut = sum(one.owed_ut for one in purchases) - sum(one.owed_ut for one in sales)
         self.consumed_wh += flows.consumption_wh
         self.generated_wh += flows.generation_wh
         self.own_use_wh += flows.own_use_wh
@@ -181,9 +185,15 @@ def _add_up(
             totals[name] += settled.record[name]
         totals["traded_wh"] += sum(one.energy_wh for one in settled.firm)
         totals["fees_ut"] += sum(one.fee_ut for one in settled.firm)
+        purchases: dict[int, list[FirmTrade]] = defaultdict(list)
+        sales: dict[int, list[FirmTrade]] = defaultdict(list)
+        for one in settled.firm:
+            purchases[one.buyer].append(one)
+            sales[one.seller].append(one)
         for statement in settled.statements:
-            home = by_connection[statement["connection"]]
-            households[home.name].add(home, home.source.flows(settled.period), statement, settled.firm)
+            home, slot = by_connection[statement["connection"]], statement["slot"]
+            flows = home.source.flows(settled.period)
+            households[home.name].add(home, flows, statement, purchases[slot], sales[slot])
     return households, totals
 
 
@@ -202,13 +212,7 @@ def _with_battery(home: Home) -> HouseholdFigures:
 
 def _held_by_offers_ut(ledger: Chain) -> int:
     """Return the tokens that lie in offers by hand: every period is settled, so that nothing else is in escrow."""
-    held_ut, bookmark = 0, ""
-    while True:
-        page = ledger.evaluate("offers_held", by=AGGREGATOR, bookmark=bookmark)
-        held_ut += int(page["held_ut"])
-        bookmark = page["bookmark"]
-        if not bookmark:
-            return held_ut
+    return sum(int(page["held_ut"]) for page in ledger.evaluate_pages("offers_held", by=AGGREGATOR))
 
 
 def _sum(households: list[HouseholdFigures]) -> HouseholdFigures:
