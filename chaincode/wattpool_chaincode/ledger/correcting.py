@@ -272,8 +272,10 @@ class _Curve:
         """Write the changed pages and the period record of the new version; return the record."""
         start_utc = self._state.period.start_utc
         self._apply(changes)
+        accounts = {row[0]: row for page in self._pages.values() for row in page["accounts"]}
         for slot in self._parties:
-            self._state_again(slot, values.get(slot), version=version, salt=salt)
+            account = accounts.get(slot, [slot, *[0] * 6])
+            self._state_again(account, values.get(slot), version=version, salt=salt)
         written = [version if page in self._pages else by for page, by in enumerate(self._written)]
         pages = [self._pages.get(page) or self._read_page(page) for page in range(len(written))]
         trades = [row for page in pages for row in page["trades"]]
@@ -338,11 +340,10 @@ class _Curve:
                 accounts[slot] = [slot, *[one - less + more for one, less, more in zip(known, old, new, strict=True)]]
             stored["accounts"] = [row for _, row in sorted(accounts.items()) if any(row[1:])]
 
-    def _state_again(self, slot: int, value: Value | None, *, version: int, salt: str) -> None:
-        """Put a slot's new statement and its hash into its page."""
+    def _state_again(self, account: Sequence[int], value: Value | None, *, version: int, salt: str) -> None:
+        """Put the new statement of an account's slot, and its hash, into its page."""
+        slot, bought_wh, sold_wh, paid_ut, fees_ut, earned_ut, _ = account
         page, index = page_of(slot)
-        accounts = {row[0]: row for row in self._pages[page]["accounts"]}
-        _, bought_wh, sold_wh, paid_ut, fees_ut, earned_ut, _ = accounts.get(slot, [slot, *[0] * 6])
         statement = {
             **self._statements[page][index],
             "bought_wh": bought_wh,

@@ -94,9 +94,8 @@ def sealed_by(context: Context, argument: dict[str, Any]) -> dict[str, Any]:
     state = read_period(context, start_utc)
     about = {"length_s": state.period.length_s, "pages": len(state.roster.pages)}
     version = version or latest_version(context, start_utc)
-    is_first = version == FIRST_VERSION
     # A seal is written once.
-    for written in context.history(key("seal", start_utc) if is_first else version_key("seal", start_utc, version)):
+    for written in context.history(version_key("seal", start_utc, version)):
         return {**about, "transaction": written.transaction_id, "version": version}
     raise Refused(LedgerRefusal.TOO_EARLY, f"version {version} of the period at {start_utc} is not sealed")
 

@@ -17,8 +17,9 @@ FIRST_VERSION = 1
 
 
 def version_key(kind: str, start_utc: int, version: int, page: int | None = None) -> str:
-    """Return the key of something that belongs to a later version of a period, or of one of its pages."""
-    return f"{key(kind, start_utc, page)}/v{version:04}"
+    """Return the key of something that belongs to a version of a period, or of one of its pages."""
+    first = key(kind, start_utc, page)
+    return first if version == FIRST_VERSION else f"{first}/v{version:04}"
 
 
 def latest_version(context: Context, start_utc: int) -> int:
@@ -33,8 +34,7 @@ def read_record(context: Context, start_utc: int, version: int) -> dict[str, Any
     Raises:
         Refused: version_unknown.
     """
-    is_first = version == FIRST_VERSION
-    stored = context.get(key("result", start_utc) if is_first else version_key("result", start_utc, version))
+    stored = context.get(version_key("result", start_utc, version))
     if stored is None:
         raise Refused(LedgerRefusal.VERSION_UNKNOWN, f"the period at {start_utc} has no version {version}")
     record: dict[str, Any] = codec.load(stored)
@@ -43,8 +43,7 @@ def read_record(context: Context, start_utc: int, version: int) -> dict[str, Any
 
 def read_seal(context: Context, start_utc: int, version: int) -> str | None:
     """Return the id of a version's seal, None if it is not sealed."""
-    is_first = version == FIRST_VERSION
-    stored = context.get(key("seal", start_utc) if is_first else version_key("seal", start_utc, version))
+    stored = context.get(version_key("seal", start_utc, version))
     return None if stored is None else str(codec.load(stored)["seal"])
 
 
@@ -56,10 +55,8 @@ def written_by(record: dict[str, Any], state: PeriodState) -> list[int]:
 
 def read_page(context: Context, start_utc: int, page: int, written: int) -> dict[str, Any]:
     """Return the public page that version `written` wrote: accounts, firm trades, leaves and trades."""
-    is_first = written == FIRST_VERSION
-    stored = context.get(
-        key("settled", start_utc, page) if is_first else version_key("corrected", start_utc, written, page)
-    )
+    kind = "settled" if written == FIRST_VERSION else "corrected"
+    stored = context.get(version_key(kind, start_utc, written, page))
     if stored is None:
         raise RuntimeError(f"page {page} of version {written} of {start_utc} is not there")
     settled: dict[str, Any] = codec.load(stored)
@@ -68,9 +65,7 @@ def read_page(context: Context, start_utc: int, page: int, written: int) -> dict
 
 def read_statements(context: Context, start_utc: int, page: int, written: int) -> list[dict[str, Any]]:
     """Return the private statements of the page that version `written` wrote."""
-    is_first = written == FIRST_VERSION
-    name = key("statement", start_utc, page) if is_first else version_key("statement", start_utc, written, page)
-    stored = context.get_private(COLLECTION, name)
+    stored = context.get_private(COLLECTION, version_key("statement", start_utc, written, page))
     if stored is None:
         raise RuntimeError(f"the statements of page {page} of {start_utc} are not on this peer")
     found: list[dict[str, Any]] = codec.load(stored)["statements"]
